@@ -1,0 +1,102 @@
+"""The entry header, and the hash that the chain and the Merkle tree share.
+
+What is true here:
+
+- A header is canonical JSON in two parts: `content`, what the author claims, and `log`, what the log decides.
+- The bytes are assembled from a template, because every field is of a closed character set (`check_fields`) that needs no
+  JSON escape; `ledger/README.md` gives the grammar, and a property test compares the template with the canonical encoder.
+- `hash = SHA-256(0x00 || header)` is the leaf hash of RFC 6962 section 2.1.
+
+Not known here: signatures, storage, and what a payload says.
+"""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+
+from ledger.errors import MalformedError
+
+FORMAT = 1
+ZERO = bytes(32)
+"""`previous` of the first entry."""
+SALT_BYTES = 32
+MAX_PAYLOAD = 4 * 1024 * 1024
+
+STREAM = re.compile(r"[a-z][a-z-]{0,31}/[A-Za-z0-9._:-]{1,200}", re.ASCII)
+EVENT_TYPE = re.compile(r"[a-z_]+\.[a-z_]+/[1-9][0-9]{0,3}", re.ASCII)
+COMMAND_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.ASCII)
+MIN_TIME = 0
+MAX_TIME = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z in microseconds
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_second, _text = -1, ""
+
+
+def time_text(microseconds: int) -> str:
+    """RFC 3339, UTC, six digits: `2026-11-22T20:00:00.000001Z`."""
+    global _second, _text  # noqa: PLW0603 - a one-line cache: entries of a commit share their second
+    second, fraction = divmod(microseconds, 1_000_000)
+    if second != _second:
+        if not MIN_TIME <= microseconds <= MAX_TIME:
+            raise MalformedError(f"time {microseconds} is not between 1970 and 9999")
+        _text = (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
+        if len(_text) != 19:  # glibc writes years below 1000 without leading zeros; none can be reached here
+            raise MalformedError(f"time {microseconds} has no RFC 3339 form")
+        _second = second
+    return f"{_text}.{fraction:06d}Z"
+
+
+def parse_time(text: str) -> int:
+    """Microseconds since 1970 of an RFC 3339 time in UTC, written as `time_text` writes it or with fewer digits."""
+    match = re.fullmatch(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d:\d\d)(\.\d{1,6})?Z", text, re.ASCII)
+    if match is None:
+        raise MalformedError(f"{text!r} is not a UTC time like 2026-11-22T20:00:00Z")
+    try:
+        moment = datetime.fromisoformat(f"{match[1]}T{match[2]}+00:00")
+    except ValueError as error:
+        raise MalformedError(f"{text!r} is not a UTC time: {error}") from None
+    return (moment - _EPOCH) // timedelta(microseconds=1) + int((match[3] or ".")[1:].ljust(6, "0"))
+
+
+def check_fields(stream: str, event_type: str, command: str) -> None:
+    """Refuse what would need an escape, or is no name of ours. Raises MalformedError."""
+    for pattern, value, what in (
+        (STREAM, stream, "stream"),
+        (EVENT_TYPE, event_type, "event type"),
+        (COMMAND_ID, command, "command id"),
+    ):
+        if not pattern.fullmatch(value):
+            raise MalformedError(f"{value!r} is no {what}")
+
+
+def content_bytes(
+    stream: str, version: int, event_type: str, time: int, command: str, author: str, payload: str, size: int
+) -> bytes:
+    """The author's part. `author` and `payload` are hex; `time` is in microseconds; `size` in bytes."""
+    return (
+        f'{{"author":"{author}","command":"{command}","format":{FORMAT},"payload":"{payload}","size":{size},'
+        f'"stream":"{stream}","time":"{time_text(time)}","type":"{event_type}","version":{version}}}'
+    ).encode("ascii")
+
+
+def header_bytes(
+    content: bytes, position: int, previous: str, logged: str, index: int, count: int, commit: str
+) -> bytes:
+    """The whole header. `previous` and `commit` are hex; `logged` is the log's time as text."""
+    log = (
+        f'{{"commit":"{commit}","count":{count},"index":{index},"logged":"{logged}",'
+        f'"position":{position},"previous":"{previous}"}}'
+    )
+    return b'{"content":%b,"log":%b}' % (content, log.encode("ascii"))
+
+
+def payload_digest(salt: bytes, payload: bytes) -> bytes:
+    """`SHA-256(salt || payload)`: the salt keeps a guessable payload from being confirmed once it is erased."""
+    return sha256(salt + payload).digest()
+
+
+def leaf(data: bytes) -> bytes:
+    """RFC 6962 section 2.1 leaf hash."""
+    return sha256(b"\x00" + data).digest()

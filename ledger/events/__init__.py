@@ -1,0 +1,43 @@
+"""The closed table of events: the type name in an entry header, and the struct that reads its payload.
+
+Nothing outside of this table is ever decoded; a stored name is looked up here and never imported. Old versions stay for
+ever: a changed event gets a new version and a line more.
+"""
+
+from __future__ import annotations
+
+from ledger.events.artifact import ArtifactDeclared, ArtifactObserved
+from ledger.events.audit_log import AuditSegmentSealed
+from ledger.events.base import Event
+from ledger.events.command import CommandFinished, CommandStarted, QueryExecuted
+from ledger.events.document import (
+    AttestationDeclared,
+    BomDeclared,
+    DocumentPublished,
+    DocumentRendered,
+    DocumentSigned,
+)
+from ledger.events.key import KeyRegistered
+from ledger.events.ledger import LedgerCreated, LedgerExported
+
+EVENT_TYPES: dict[str, type[Event]] = {
+    event.TYPE: event
+    for event in (
+        LedgerCreated,
+        LedgerExported,
+        KeyRegistered,
+        CommandStarted,
+        CommandFinished,
+        QueryExecuted,
+        ArtifactObserved,
+        ArtifactDeclared,
+        BomDeclared,
+        AttestationDeclared,
+        DocumentRendered,
+        DocumentSigned,
+        DocumentPublished,
+        AuditSegmentSealed,
+    )
+}
+
+__all__ = ["EVENT_TYPES", "Event"]

@@ -1,0 +1,91 @@
+"""What is shown to others: declared, rendered, signed, published.
+
+A document's declaration lies in its command's stream, the rest of its life in `document/<sha256>`.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+import msgspec
+
+from ledger.events.base import Count, Digest, Event, Hex32, Hex64, Name, Text, Time
+
+
+class BomDeclared(Event, frozen=True, kw_only=True):
+    """The operator asked for a bill of materials with these facts. Files behind digests are `artifact.observed`."""
+
+    TYPE: ClassVar[str] = "bom.declared/1"
+
+    name: Name
+    version: Name
+    base_model: Name | None
+    task: Name | None
+    license: Name | None
+    model: Digest | None
+    base: Digest | None
+    config: Digest | None
+    data: list[Digest]
+
+
+class Dependency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a stage consumed, and the ledger position that says so."""
+
+    role: Literal["base", "config", "data"]
+    name: Text | None
+    digest: Digest
+    position: Count
+
+
+class AttestationDeclared(Event, frozen=True, kw_only=True):
+    """The operator asked for a statement about `subject`. Times and dependencies come from earlier events only."""
+
+    TYPE: ClassVar[str] = "attestation.declared/1"
+
+    stage: Literal["extract", "train", "eval", "export", "publish"]
+    subject: Name
+    digest: Digest
+    builder: Name
+    invocation: Text | None  # redacted
+    invocation_id: Name | None  # the recorded command that ran it, when the ledger knows one
+    started_on: Time | None
+    finished_on: Time | None
+    dependencies: list[Dependency]
+    redactions: dict[str, Count]
+
+
+class DocumentRendered(Event, frozen=True, kw_only=True):
+    """These bytes are about to leave. `position` is the prefix they derive from; the same prefix gives them again."""
+
+    TYPE: ClassVar[str] = "document.rendered/1"
+
+    kind: Name  # a row of projections/catalog.py
+    renderer: Name  # name/version of the renderer
+    libraries: dict[str, Text]  # versions of the libraries that shape the bytes
+    media_type: Name
+    sha256: Hex32
+    size: Count
+    position: Count
+    streams: list[Name]  # the inputs
+    target: Text | None  # redacted path; None: standard output
+    restorable: bool  # the target can be found again from `target`
+
+
+class DocumentSigned(Event, frozen=True, kw_only=True):
+    """A signature over DSSE's pre-authentication encoding of the rendered payload; the envelope is assembled from it."""
+
+    TYPE: ClassVar[str] = "document.signed/1"
+
+    payload_sha256: Hex32
+    payload_type: Name
+    key: Hex32 | None  # None: deliberately unsigned
+    signature: Hex64 | None
+
+
+class DocumentPublished(Event, frozen=True, kw_only=True):
+    """The bytes stand at the target; os.replace returned."""
+
+    TYPE: ClassVar[str] = "document.published/1"
+
+    sha256: Hex32
+    target: Text | None

@@ -1,0 +1,74 @@
+"""Events to stored bytes and back, through the closed table.
+
+The stock mapper of eventsourcing resolves a stored topic by importing it (`os:system` resolves), and works on `vars(event)`,
+which a msgspec struct does not have. This one knows `EVENT_TYPES` and nothing else, and what it writes it has read back.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from eventsourcing.persistence import Mapper, StoredEvent
+
+from ledger import canonical
+from ledger.decode import decode_event
+from ledger.entry import MAX_PAYLOAD, STREAM
+from ledger.errors import MalformedError
+from ledger.events import EVENT_TYPES, Event
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+
+class Placed(msgspec.Struct, frozen=True):
+    """An event and its place: stream and version in it. What eventsourcing calls a domain event."""
+
+    originator_id: str
+    originator_version: int
+    event: Event
+
+
+class LedgerMapper(Mapper[str]):
+    """The closed table as eventsourcing's mapper."""
+
+    def __init__(self) -> None:
+        """Take no transcoder: the table is the transcoder."""
+
+    def to_stored_event(self, domain_event: Any) -> StoredEvent:
+        """Encode canonically, and demand that the typed decoder reads the same event back.
+
+        Raises MalformedError for a stream or an event outside the table, NotCanonicalError for a value outside the domain.
+        """
+        event, stream = domain_event.event, domain_event.originator_id
+        if not STREAM.fullmatch(stream):
+            raise MalformedError(f"{stream!r} is no stream name")
+        return StoredEvent(stream, domain_event.originator_version, type(event).TYPE, encode_event(event))
+
+    def to_domain_event(self, stored_event: StoredEvent) -> Any:
+        """Decode what has been verified. Raises MalformedError for a topic that is not in the table."""
+        event = decode_event(stored_event.topic, stored_event.state)
+        return Placed(str(stored_event.originator_id), stored_event.originator_version, event)
+
+
+def encode_event(event: Event) -> bytes:
+    """Give the canonical payload of an event of the table."""
+    kind = type(event)
+    if EVENT_TYPES.get(kind.TYPE) is not kind:
+        raise MalformedError(f"{kind.__name__} is not in the event table")
+    raw = canonical.encode(event)
+    if len(raw) > MAX_PAYLOAD:
+        raise MalformedError(f"{kind.TYPE} of {len(raw)} bytes is larger than the {MAX_PAYLOAD} an entry takes")
+    try:
+        again = _decoder(kind)(raw)
+    except msgspec.DecodeError as error:
+        raise MalformedError(f"{kind.TYPE} would not be readable: {error}") from None
+    if again != event:
+        raise MalformedError(f"{kind.TYPE} would read back as another event")
+    return raw
+
+
+@cache
+def _decoder(kind: type[Event]) -> Callable[[bytes], Event]:
+    return msgspec.json.Decoder(kind).decode

@@ -1,0 +1,341 @@
+"""Opening a ledger for reading, and iterating over it. Never imports eventsourcing, never writes.
+
+What is true here:
+
+- One reader sees one snapshot: a transaction is open from the first statement to `close`.
+- A foreign ledger is opened without leaving a trace: in place and immutable where it has no WAL, else from a private copy
+  made together with its WAL; opening it in place would create files beside it or ignore what the WAL holds.
+- The schema must be ours literally, before any table of it is read.
+- A `Record` has been checked on its own: its header is rebuilt from its fields and hashes to the stored hash, its payload
+  to the digest in the header. Whether that hash belongs in the chain, and who signed it, is for `ledger.verify` to say.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+import stat
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, suppress
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+from ledger import schema
+from ledger.decode import decode_event
+from ledger.entry import MAX_PAYLOAD, ZERO, content_bytes, header_bytes, leaf, payload_digest, time_text
+from ledger.errors import AlteredError, LedgerError, MalformedError
+from ledger.events import Event
+
+MAX_BLOB = MAX_PAYLOAD + 65_536
+COPY_ATTEMPTS = 10
+
+_RECORDS = """
+SELECT e.rowid, e.originator_id, e.originator_version, e.topic, e.time, e.payload, e.size, e.hash, p.salt, p.body,
+       (SELECT q.hash FROM entries AS q WHERE q.rowid = e.rowid - 1),
+       c.first, c.count, c.author, c.command, c.logged, c.envelope
+FROM entries AS e
+LEFT JOIN payloads AS p ON p.position = e.rowid
+LEFT JOIN commits AS c ON c.first = e."commit"
+"""
+
+
+class LedgerUnreadableError(LedgerError):
+    """The ledger is not there, or SQLite cannot read it."""
+
+
+class Record(NamedTuple):
+    """An entry, with header and payload as they were hashed. Times in microseconds, digests as bytes or hex."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    time: int
+    command: str
+    author: str
+    payload_sha256: bytes
+    size: int
+    salt: bytes | None
+    payload: bytes | None
+    previous: bytes
+    hash: bytes
+    header: bytes
+    logged: int
+    commit_index: int
+    commit_size: int
+    commit: str
+
+    def event(self) -> Event:
+        """Decode the payload by the closed table."""
+        if self.payload is None:
+            raise AlteredError("its payload is missing", position=self.position, attack="missing")
+        return decode_event(self.type, self.payload)
+
+
+class CommitRow(NamedTuple):
+    """A commit as stored."""
+
+    first: int
+    size: int
+    author: bytes
+    command: str
+    logged: int
+    envelope: bytes
+    checkpoint: str
+
+
+class EntryRow(NamedTuple):
+    """An entry as stored, with its payload; nothing has been checked."""
+
+    position: int
+    stream: str
+    version: int
+    type: str
+    commit: int
+    time: int
+    payload_sha256: bytes
+    size: int
+    hash: bytes
+    salt: bytes | None
+    body: bytes | None
+
+
+class Reader:
+    """A read-only snapshot of a ledger. Use as a context manager."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path, stack: ExitStack) -> None:
+        """Take an opened connection; `open_own` and `open_foreign` make one."""
+        self._connection, self._stack, self.path = connection, stack, path
+        connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, MAX_BLOB)
+        with _foreign_errors(path):
+            for pragma in ("query_only = ON", "trusted_schema = OFF", "cell_size_check = ON", "cache_size = -16384"):
+                connection.execute(f"PRAGMA {pragma}")
+            connection.execute("BEGIN")
+            schema.check(connection)
+            self.size: int = connection.execute("SELECT coalesce(max(rowid), 0) FROM entries").fetchone()[0]
+
+    @classmethod
+    def open_own(cls, path: Path) -> Reader:
+        """Open the ledger of this machine in place, beside its writers."""
+        _demand_file(path)
+        return cls._open(f"file:{quote(str(path.absolute()))}?mode=rw", path, ExitStack())
+
+    @classmethod
+    def open_foreign(cls, path: Path) -> Reader:
+        """Open somebody else's ledger, leaving nothing beside it. Raises LedgerUnreadableError, MalformedError, TooNewError."""
+        _demand_file(path)
+        stack = ExitStack()
+        try:
+            if not _wal(path).exists() or _wal(path).stat().st_size == 0:
+                return cls._open(f"file:{quote(str(path.absolute()))}?immutable=1", path, stack)
+            return cls._open(f"file:{quote(str(_private_copy(path, stack)))}?mode=rw", path, stack)
+        except BaseException:
+            stack.close()
+            raise
+
+    @classmethod
+    def _open(cls, uri: str, path: Path, stack: ExitStack) -> Reader:
+        with _foreign_errors(path):
+            connection = sqlite3.connect(uri, uri=True, isolation_level=None, timeout=30, check_same_thread=False)
+        stack.callback(connection.close)
+        try:
+            return cls(connection, path, stack)
+        except BaseException:
+            stack.close()
+            raise
+
+    def close(self) -> None:
+        """Let the snapshot go, and remove a private copy."""
+        self._stack.close()
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def execute(self, statement: str, parameters: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Run a reading statement of ours on the snapshot."""
+        with _foreign_errors(self.path):
+            return self._connection.execute(statement, parameters)
+
+    def commits(self) -> Iterator[CommitRow]:
+        """Iterate over the commits in order, unchecked."""
+        return _fetch(
+            self.path,
+            self.execute(
+                "SELECT first, count, author, command, logged, envelope, checkpoint FROM commits ORDER BY first"
+            ),
+            CommitRow,
+        )
+
+    def entries(self) -> Iterator[EntryRow]:
+        """Iterate over the stored entries in order, unchecked."""
+        return _fetch(
+            self.path,
+            self.execute(
+                'SELECT e.rowid, e.originator_id, e.originator_version, e.topic, e."commit", e.time, e.payload, e.size, '
+                "e.hash, p.salt, p.body FROM entries AS e LEFT JOIN payloads AS p ON p.position = e.rowid ORDER BY e.rowid"
+            ),
+            EntryRow,
+        )
+
+    def records(self, first: int = 1, last: int | None = None) -> Iterator[Record]:
+        """Iterate over positions `first` to `last`, each checked on its own. Raises AlteredError at the first that fails."""
+        last = self.size if last is None else min(last, self.size)
+        return self._records("WHERE e.rowid BETWEEN ? AND ? ORDER BY e.rowid", (first, last))
+
+    def stream(self, stream: str, last: int | None = None) -> Iterator[Record]:
+        """Iterate over one stream in its order, up to position `last`."""
+        return self._records(
+            "WHERE e.originator_id = ? AND e.rowid <= ? ORDER BY e.originator_version",
+            (stream, self.size if last is None else last),
+        )
+
+    def record(self, position: int) -> Record | None:
+        """Give one entry, None where there is none."""
+        return next(self.records(position, position), None)
+
+    def version(self, stream: str) -> int:
+        """Give the number of events in a stream."""
+        row = self.execute("SELECT max(originator_version) FROM entries WHERE originator_id = ?", (stream,)).fetchone()
+        return int(row[0] or 0)
+
+    def checkpoint(self, size: int | None = None) -> str:
+        """Give the stored checkpoint of the tree of `size` entries (default: the newest), unverified. '' where none ends there."""
+        size = self.size if size is None else size
+        row = self.execute(
+            "SELECT checkpoint FROM commits WHERE first <= ? AND first + count - 1 = ? ORDER BY first DESC LIMIT 1",
+            (size, size),
+        ).fetchone()
+        return str(row[0]) if row else ""
+
+    def position_at(self, logged: int) -> int:
+        """Give the longest prefix whose `logged` is not after the given microseconds; 0 where there is none.
+
+        `logged` never decreases, so a binary search over commits finds it without an index.
+        """
+        low, high = 0, self.size  # the answer lies in [low, high]
+        while low < high:
+            middle = (low + high + 1) // 2
+            row = self.execute(
+                "SELECT first, count, logged FROM commits WHERE first <= ? ORDER BY first DESC LIMIT 1", (middle,)
+            ).fetchone()
+            if row is None:
+                raise AlteredError("its commit is missing", position=middle, attack="missing")
+            if row[2] <= logged:
+                low = max(middle, row[0] + row[1] - 1)
+            else:
+                high = row[0] - 1
+        return low
+
+    def latest(self, stream: str) -> Record | None:
+        """Give the newest entry of a stream."""
+        return next(
+            self._records("WHERE e.originator_id = ? ORDER BY e.originator_version DESC LIMIT 1", (stream,)), None
+        )
+
+    def copy_to(self, path: Path) -> None:
+        """Copy the snapshot into a fresh SQLite file without a WAL, for handing over."""
+        target = sqlite3.connect(path, isolation_level=None)
+        try:
+            with _foreign_errors(path):
+                self._connection.backup(target)
+                target.execute("PRAGMA journal_mode = DELETE")
+        finally:
+            target.close()
+
+    def _records(self, where: str, parameters: tuple[Any, ...]) -> Iterator[Record]:
+        commit_first, commit, author, logged_text = -1, "", "", ""
+        cursor = self.execute(_RECORDS + where, parameters)
+        with _foreign_errors(self.path):
+            for (
+                position, stream, version, event_type, time, digest, size, stored, salt, body,
+                previous, first, count, author_id, command, logged, envelope,
+            ) in cursor:  # fmt: skip
+                if first is None:
+                    raise AlteredError("its commit is missing", position=position, attack="missing")
+                if first != commit_first:
+                    commit_first, commit = first, sha256(envelope).hexdigest()
+                    author, logged_text = author_id.hex(), time_text(logged)
+                previous = ZERO if position == 1 else previous or b""
+                content = content_bytes(stream, version, event_type, time, command, author, digest.hex(), size)
+                header = header_bytes(content, position, previous.hex(), logged_text, position - first, count, commit)
+                if leaf(header) != stored:
+                    raise AlteredError("its header does not hash to its hash", position=position)
+                if body is not None and payload_digest(salt, body) != digest:
+                    raise AlteredError("its payload does not hash to the digest in its header", position=position)
+                yield Record(
+                    position, stream, version, event_type, time, command, author, digest, size, salt, body,
+                    previous, stored, header, logged, position - first, count, commit,
+                )  # fmt: skip
+
+
+def _fetch(path: Path, cursor: sqlite3.Cursor, kind: Any) -> Iterator[Any]:
+    with _foreign_errors(path):
+        yield from map(kind._make, cursor)
+
+
+class _foreign_errors:  # noqa: N801 - reads as a statement; a class, since a generator cannot wrap a `yield from` cheaply
+    """Turn SQLite's errors into ours."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if isinstance(error, sqlite3.NotSupportedError | sqlite3.DataError):
+            raise MalformedError(f"{self.path} holds a value larger than an entry may have: {error}") from None
+        if isinstance(error, sqlite3.Error):
+            raise LedgerUnreadableError(f"{self.path} cannot be read as a ledger: {error}") from None
+        if isinstance(error, UnicodeDecodeError | TypeError | AttributeError):
+            raise MalformedError(f"{self.path} holds a value of the wrong type: {error}") from None
+
+
+def _demand_file(path: Path) -> None:
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise LedgerUnreadableError(f"cannot open the ledger {path}: {error.strerror}") from None
+    if not stat.S_ISREG(status.st_mode):
+        raise LedgerUnreadableError(f"{path} is not a regular file, so it is no ledger")
+
+
+def _wal(path: Path) -> Path:
+    return path.with_name(path.name + "-wal")
+
+
+def _private_copy(path: Path, stack: ExitStack) -> Path:
+    """Copy database and WAL until neither changed meanwhile."""
+    directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soup-ledger-")))
+    copy = directory / "ledger.db"
+    for _ in range(COPY_ATTEMPTS):
+        before = _fingerprint(path)
+        try:
+            shutil.copyfile(path, copy)
+            with suppress(FileNotFoundError):
+                _wal(copy).unlink()
+            with suppress(FileNotFoundError):
+                shutil.copyfile(_wal(path), _wal(copy))
+        except OSError as error:
+            raise LedgerUnreadableError(f"cannot copy the ledger {path}: {error.strerror}") from None
+        if _fingerprint(path) == before:
+            return copy
+    raise LedgerUnreadableError(f"{path} keeps changing; ask its owner for: soup ledger export --format sqlite")
+
+
+def _fingerprint(path: Path) -> tuple[Any, ...]:
+    marks: list[Any] = []
+    for part in (path, _wal(path)):
+        try:
+            status = os.stat(part)
+            marks.append((status.st_ino, status.st_size, status.st_mtime_ns))
+        except FileNotFoundError:
+            marks.append(None)
+    return tuple(marks)

@@ -1,0 +1,363 @@
+"""The auditor's road: every stored byte of a ledger is accounted for, in order, or named.
+
+What is checked, by number (the numbers are printed):
+
+1. The file has our schema literally; genesis names the ledger, its author key and its log key, each with proof of possession.
+2. Positions are 1, 2, 3 without gaps; commits tile them; every entry belongs to the commit that holds its position.
+3. Each header, rebuilt from its fields, hashes to the stored hash, and names the hash before it.
+4. Each payload hashes, with its salt, to the digest in its header, is canonical JSON and decodes by the closed table.
+5. Each commit's envelope, byte for byte, is signed by an author valid at that position, for this ledger, these contents,
+   the author's previous commit and a head that the log really had.
+6. Each commit's checkpoint, byte for byte, is the log's signature over the tree that the entries give.
+7. Streams count 1, 2, 3; times of the log never decrease.
+8. Whatever repeats something (head row, command index, high-water mark) is rebuilt and compared.
+9. Genesis matches the trust root, and a head seen earlier is contained, where the caller has them.
+
+What it does not prove: that the key's holder did not rewrite everything, that no tail was cut off after the newest head you
+hold, that times are true, or that an event's claims are. Nothing is decoded before it is verified.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from ledger import canonical, note, tree
+from ledger.commit import Statement, open_statement
+from ledger.decode import decode_event
+from ledger.entry import (
+    COMMAND_ID,
+    EVENT_TYPE,
+    MAX_TIME,
+    SALT_BYTES,
+    STREAM,
+    ZERO,
+    content_bytes,
+    header_bytes,
+    leaf,
+    payload_digest,
+    time_text,
+)
+from ledger.errors import AlteredError, LedgerError, MalformedError, TooNewError
+from ledger.events.command import CommandFinished, CommandStarted
+from ledger.events.key import KeyRegistered
+from ledger.identity import GENESIS_ENTRIES, Identity, check_possession, read_identity
+from ledger.note import Checkpoint
+from ledger.reader import CommitRow, EntryRow, Reader
+
+
+@dataclass(slots=True)
+class Verification:
+    """What was found. `trusted` lists what the caller's trust root confirmed; `open_questions` what could not be checked."""
+
+    identity: Identity
+    size: int
+    commits: int
+    root: bytes
+    checkpoint: str
+    authors: int
+    heads_checked: int = 0
+    trusted: list[str] = field(default_factory=list)
+    open_questions: list[str] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class _State:
+    """What the road carries from commit to commit."""
+
+    identity: Identity
+    log_key: note.VerifierKey
+    authors: dict[str, bytes]
+    previous_commit: dict[str, str] = field(default_factory=dict)
+    frontier: tree.Frontier = field(default_factory=tree.Frontier)
+    last: bytes = ZERO
+    logged: int = 0
+    root: bytes = tree.EMPTY_ROOT
+    commits: int = 0
+    checkpoint: str = ""
+    started: int = 0
+    finished: int = 0
+
+
+def verify(
+    reader: Reader,
+    *,
+    trust: Identity | None = None,
+    keys: Sequence[bytes] = (),
+    heads: Sequence[str] = (),
+    progress: Callable[[int], None] = lambda _: None,
+) -> Verification:
+    """Walk the whole ledger. Returns what was verified, or raises the first thing that is wrong.
+
+    `trust` is a trust root, `keys` are bare public keys (32 bytes) that the caller trusts without knowing the ledger's id,
+    `heads` signed checkpoints seen before, as text.
+    Raises AlteredError naming the first bad entry, MalformedError, TooNewError, LedgerUnreadableError.
+    """
+    identity = read_identity(reader)
+    _match_trust(identity, trust)
+    awaited = _open_heads(identity, heads)
+    author = sha256(identity.author_key).hexdigest()
+    state = _State(identity, note.parse_verifier_key(identity.log_verifier_key), {author: identity.author_key})
+    entries = reader.entries()
+    for row in reader.commits():
+        _verify_commit(reader, state, row, entries)
+        while awaited and awaited[0].size <= state.frontier.size:
+            _match_head(awaited.pop(0), state)
+        progress(state.frontier.size)
+    _verify_end(reader, state, entries, awaited)
+    return _conclude(state, trust, keys, heads)
+
+
+def _verify_commit(reader: Reader, state: _State, row: CommitRow, entries: Iterator[EntryRow]) -> None:
+    first = state.frontier.size + 1
+    if row.first != first or row.size < 1:
+        attack, what = ("missing", "is missing") if row.first > first else ("edited", "is covered by two commits")
+        raise AlteredError(f"{what}: the next commit claims to start at {row.first}", position=first, attack=attack)
+    statement = _open_envelope(state, row)
+    contents, decoded = _verify_entries(state, row, entries)
+    _verify_statement(reader, state, row, statement, contents)
+    _verify_checkpoint(state, row)
+    state.commits += 1
+    state.previous_commit[statement.author] = sha256(row.envelope).hexdigest()
+    state.logged = row.logged
+    for position, stream, event in decoded:
+        _apply(reader, state, position, stream, event)
+
+
+def _open_envelope(state: _State, row: CommitRow) -> Statement:
+    author = row.author.hex()
+    public = state.authors.get(author)
+    if public is None:
+        raise AlteredError(f"signed by a foreign key ({author[:16]}...)", position=row.first, attack="foreign key")
+    if not COMMAND_ID.fullmatch(row.command):
+        raise AlteredError(f"{row.command!r:.60} is no command id", position=row.first)
+    if not state.logged <= row.logged <= MAX_TIME:
+        raise AlteredError("the log's time runs backwards", position=row.first, attack="reordered")
+    try:
+        return open_statement(row.envelope, author, public)
+    except LedgerError as error:
+        raise AlteredError(
+            f"its author's envelope does not hold: {error}", position=row.first, attack="forged"
+        ) from None
+
+
+def _verify_entries(
+    state: _State, row: CommitRow, entries: Iterator[EntryRow]
+) -> tuple[list[bytes], list[tuple[int, str, object]]]:
+    """Rebuild, hash and chain the entries of one commit; give their content leaves, and the events that change state."""
+    author, command, commit, count = row.author.hex(), row.command, sha256(row.envelope).hexdigest(), row.size
+    logged, last, position = time_text(row.logged), state.last, row.first - 1
+    append = state.frontier.append
+    contents: list[bytes] = []
+    decoded: list[tuple[int, str, object]] = []
+    for index in range(count):
+        entry = next(entries, None)
+        position += 1
+        if entry is None or entry.position != position:
+            raise AlteredError("is missing", position=position, attack="truncated" if entry is None else "missing")
+        _, stream, version, event_type, of, time, digest, size, stored, salt, body = entry
+        if of != row.first:
+            raise AlteredError(f"is filed under commit {of}, not {row.first}", position=position)
+        _check_fields(position, entry)
+        content = content_bytes(stream, version, event_type, time, command, author, digest.hex(), size)
+        last = leaf(header_bytes(content, position, last.hex(), logged, index, count, commit))
+        if last != stored:
+            raise AlteredError(
+                "its header does not hash to its hash (edited, or chained to another)", position=position
+            )
+        if body is None or salt is None:
+            raise AlteredError(
+                "its payload is missing, and no entry says it was erased", position=position, attack="missing"
+            )
+        if len(body) != size or payload_digest(salt, body) != digest:
+            raise AlteredError(
+                "its payload is not the one that was recorded", position=position, attack="payload edited"
+            )
+        event = _decode(position, event_type, body)
+        if event_type in _STATEFUL:
+            decoded.append((position, stream, event))
+        append(last)
+        contents.append(leaf(content))
+    state.last = last
+    return contents, decoded
+
+
+_STATEFUL = frozenset({KeyRegistered.TYPE, CommandStarted.TYPE, CommandFinished.TYPE})
+
+
+def _check_fields(position: int, entry: EntryRow) -> None:
+    """Refuse what no header may hold: without this, a quote in a stream name could pass for another field."""
+    if not STREAM.fullmatch(entry.stream) or not EVENT_TYPE.fullmatch(entry.type):
+        raise AlteredError(f"{entry.stream!r:.80} or {entry.type!r:.80} is no name", position=position, attack="forged")
+    if (
+        not 0 <= entry.time <= MAX_TIME
+        or len(entry.payload_sha256) != 32
+        or (entry.salt and len(entry.salt) != SALT_BYTES)
+    ):
+        raise AlteredError("a field is outside of its range", position=position)
+
+
+def _decode(position: int, event_type: str, body: bytes) -> object:
+    try:
+        event = decode_event(event_type, body)
+        if canonical.encode(event) != body:
+            raise MalformedError("its payload is not canonical JSON")
+    except MalformedError as error:
+        raise AlteredError(str(error), position=position, attack="forged") from None
+    return event
+
+
+def _verify_statement(
+    reader: Reader, state: _State, row: CommitRow, statement: Statement, contents: Sequence[bytes]
+) -> None:
+    expected = (state.identity.ledger, row.author.hex(), row.command, row.size, tree.root(contents).hex())
+    claimed = (statement.ledger, statement.author, statement.command, statement.count, statement.root)
+    if claimed != expected:
+        names = ("ledger", "author", "command", "count", "contents")
+        wrong = next(name for name, a, b in zip(names, claimed, expected, strict=True) if a != b)
+        raise AlteredError(f"its author signed another {wrong}", position=row.first, attack="transplanted")
+    if statement.previous != state.previous_commit.get(statement.author):
+        raise AlteredError("its author's previous commit is another one", position=row.first, attack="reordered")
+    seen = statement.seen
+    if seen.size >= row.first:
+        raise AlteredError("its author saw a head of the future", position=row.first, attack="forged")
+    if seen.size == row.first - 1:
+        root = state.root.hex()
+    else:  # an older head: this road has passed and verified its checkpoint
+        text = reader.checkpoint(seen.size)
+        root = note.parse_checkpoint_body(note.parse_note(text).body).root.hex() if text else ""
+    if seen.root != root:
+        raise AlteredError("its author saw another history", position=row.first, attack="transplanted")
+
+
+def _verify_checkpoint(state: _State, row: CommitRow) -> None:
+    root = state.frontier.root()
+    try:
+        sealed = note.open_checkpoint(row.checkpoint, state.log_key)
+        if len(note.parse_note(row.checkpoint).signatures) != 1:
+            raise MalformedError("more than the log's one signature")
+    except LedgerError as error:
+        raise AlteredError(
+            f"the seal of its commit does not hold: {error}", position=row.first, attack="forged"
+        ) from None
+    if (sealed.origin, sealed.size, sealed.root) != (state.identity.origin, state.frontier.size, root):
+        raise AlteredError("the seal of its commit covers another tree", position=row.first, attack="seal moved")
+    state.root, state.checkpoint = root, row.checkpoint
+
+
+def _apply(reader: Reader, state: _State, position: int, stream: str, event: object) -> None:
+    """Fold the events that verification itself depends on, and check the index rows of those that have one."""
+    if isinstance(event, KeyRegistered):
+        check_possession(state.identity.ledger, event, position)
+        if position > GENESIS_ENTRIES and event.role == "log":
+            raise TooNewError("a log key was rotated, which this soup cannot verify. Upgrade soup.")
+        if event.role == "author":
+            state.authors[event.key] = bytes.fromhex(event.public)
+    elif isinstance(event, CommandStarted):
+        state.started += 1
+        row = reader.execute("SELECT name FROM command_index WHERE started = ?", (position,)).fetchone()
+        if row != (event.command,):
+            raise AlteredError("the command index does not list it", position=position, attack="index edited")
+    elif isinstance(event, CommandFinished):
+        state.finished += 1
+        row = reader.execute(_FINISHED, (stream,)).fetchone()
+        if row != (position, event.exit_code):
+            raise AlteredError("the command index lists another end of it", position=position, attack="index edited")
+
+
+_FINISHED = """
+SELECT i.finished, i.exit_code FROM command_index AS i
+WHERE i.started = (SELECT e.rowid FROM entries AS e WHERE e.originator_id = ? AND e.originator_version = 1)
+"""
+
+
+def _verify_end(reader: Reader, state: _State, entries: Iterator[EntryRow], awaited: Sequence[Checkpoint]) -> None:
+    """Nothing may be left over, and whatever repeats the entries must say the same."""
+    size = state.frontier.size
+    left = next(entries, None)
+    if left is not None:
+        raise AlteredError("belongs to no commit", position=left.position, attack="inserted")
+    if awaited:
+        raise AlteredError(
+            f"is missing: a head of {awaited[0].size} entries was seen before", position=size + 1, attack="truncated"
+        )
+    mark = reader.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
+    if mark != (size,):
+        raise AlteredError(
+            f"is missing: the file once held {mark and mark[0]} entries", position=size + 1, attack="truncated"
+        )
+    head = reader.execute("SELECT size, hash, frontier FROM head").fetchall()
+    if head != [(size, state.last, state.frontier.to_bytes())]:
+        raise AlteredError("the head row is not what the entries give", attack="index edited")
+    payloads = reader.execute("SELECT count(*), max(position) FROM payloads").fetchone()
+    if payloads != (size, size):
+        raise AlteredError("there are payloads without an entry", attack="inserted")
+    index = reader.execute("SELECT count(*), count(finished), count(exit_code) FROM command_index").fetchone()
+    if index != (state.started, state.finished, state.finished):
+        raise AlteredError("the command index lists commands that no entry records", attack="index edited")
+    _verify_streams(reader)
+
+
+def _verify_streams(reader: Reader) -> None:
+    """Versions of a stream count 1, 2, 3 in the order of positions. Reads the unique index once, in its own order."""
+    current, last, position = "", 0, 0
+    statement = (
+        "SELECT originator_id, originator_version, rowid FROM entries ORDER BY originator_id, originator_version"
+    )
+    for stream, version, at in reader.execute(statement):
+        if stream != current:
+            current, last, position = stream, 0, 0
+        if version != last + 1 or at <= position:
+            raise AlteredError(
+                f"stream {stream} skips from version {last} to {version}", position=at, attack="reordered"
+            )
+        last, position = version, at
+
+
+def _match_trust(identity: Identity, trust: Identity | None) -> None:
+    if trust is not None and trust != identity:
+        names = ("ledger", "origin", "author_key", "log_key")
+        wrong = next(name for name in names if getattr(trust, name) != getattr(identity, name))
+        raise AlteredError(
+            f"genesis names another {wrong.replace('_', ' ')} than the trust root", position=1, attack="foreign key"
+        )
+
+
+def _open_heads(identity: Identity, texts: Sequence[str]) -> list[Checkpoint]:
+    """Open the heads seen before, lowest first. One that this log did not sign proves nothing, and is refused."""
+    heads = []
+    for text in texts:
+        body = note.parse_checkpoint_body(note.parse_note(text).body)
+        if body.origin != identity.origin:
+            raise AlteredError(f"the given head is of another ledger ({body.origin})", attack="foreign head")
+        heads.append(note.open_checkpoint(text, note.parse_verifier_key(identity.log_verifier_key)))
+    return sorted(heads, key=lambda head: head.size)
+
+
+def _match_head(head: Checkpoint, state: _State) -> None:
+    if (head.size, head.root) != (state.frontier.size, state.root):
+        raise AlteredError(
+            f"another history: a head of {head.size} entries seen before has another root",
+            position=min(head.size, state.frontier.size),
+            attack="rewritten",
+        )
+
+
+def _conclude(state: _State, trust: Identity | None, keys: Sequence[bytes], heads: Sequence[str]) -> Verification:
+    identity = state.identity
+    result = Verification(
+        identity, state.frontier.size, state.commits, state.root, state.checkpoint, len(state.authors)
+    )
+    named = [name for name, key in (("author", identity.author_key), ("log", identity.log_key)) if key in keys]
+    if trust is not None:
+        result.trusted = ["ledger id", "log key", "root author key"]
+    else:
+        result.trusted = [f"root {name} key" if name == "author" else f"{name} key" for name in named]
+        result.open_questions.append(
+            "the ledger's id: the key fits, but it may sign other ledgers too; give the trust root"
+            if "author" in named
+            else "whose ledger it is: no trusted key was given that signs in it; give the trust root"
+        )
+    result.heads_checked = len(heads)
+    return result

@@ -1,0 +1,82 @@
+"""Order, windows and rates. Needs no torch."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from trainer.config import Training
+from trainer.schedule import learning_rate, order, planned_steps, windows
+
+trainings = st.builds(
+    Training,
+    epochs=st.integers(1, 4),
+    batch_size=st.integers(1, 5),
+    gradient_accumulation_steps=st.integers(1, 5),
+    seed=st.integers(0, 2**32 - 1),
+    warmup_ratio=st.floats(0, 1),
+    scheduler=st.sampled_from(["cosine", "linear"]),
+    max_steps=st.none() | st.integers(1, 20),
+)
+
+
+def test_the_order_of_an_epoch_is_known_for_ever() -> None:
+    # Sorted by SHA-256 of "42/1/0", "42/1/1", ...: can be redone with sha256sum.
+    assert order(seed=42, epoch=1, rows=8) == [2, 0, 4, 5, 7, 6, 1, 3]
+
+
+def test_seeds_and_epochs_have_orders_of_their_own() -> None:
+    orders = {tuple(order(seed, epoch, 50)) for seed in range(5) for epoch in range(1, 6)}
+    assert len(orders) == 25
+
+
+@given(st.integers(1, 60), trainings)
+def test_an_epoch_shows_every_row_once(rows: int, training: Training) -> None:
+    for epoch in range(1, training.epochs + 1):
+        shown = [
+            index for w in windows(rows, training) if w.epoch == epoch for indices in w.batches for index in indices
+        ]
+        assert len(shown) == len(set(shown))
+        if training.max_steps is None:
+            assert sorted(shown) == list(range(rows))
+
+
+@given(st.integers(1, 60), trainings)
+def test_steps_are_as_many_as_planned_and_counted_from_one(rows: int, training: Training) -> None:
+    steps = [window.step for window in windows(rows, training)]
+    assert steps == list(range(1, planned_steps(rows, training) + 1))
+    assert training.max_steps is None or len(steps) <= training.max_steps
+
+
+@given(st.integers(1, 60), trainings)
+def test_only_the_last_batch_and_window_of_an_epoch_may_be_short(rows: int, training: Training) -> None:
+    all_windows = list(windows(rows, training))
+    for window, following in zip(all_windows, all_windows[1:], strict=False):
+        full = [training.batch_size] * training.gradient_accumulation_steps
+        assert [len(indices) for indices in window.batches] == full or following.epoch > window.epoch
+
+
+@given(st.integers(1, 200), trainings)
+def test_a_rate_is_never_zero_and_never_above_lr(steps: int, training: Training) -> None:
+    rates = [learning_rate(step, steps, training) for step in range(1, steps + 1)]
+    assert all(0 < rate <= training.lr for rate in rates)
+    peak = min(math.ceil(training.warmup_ratio * steps), steps - 1)
+    assert rates[: peak + 1] == sorted(rates[: peak + 1])
+    assert rates[peak:] == sorted(rates[peak:], reverse=True)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheduler", ["cosine", "linear"])
+def test_without_warm_up_the_rates_are_those_of_transformers(one_thread, scheduler) -> None:
+    from transformers import get_scheduler
+
+    training = Training(lr=0.5, warmup_ratio=0.0, scheduler=scheduler)
+    optimizer = one_thread.optim.SGD([one_thread.nn.Parameter(one_thread.zeros(1))], lr=0.5)
+    theirs = get_scheduler(scheduler, optimizer, num_warmup_steps=0, num_training_steps=17)
+    for step in range(1, 18):
+        assert learning_rate(step, 17, training) == pytest.approx(theirs.get_last_lr()[0], rel=1e-12)
+        optimizer.step()
+        theirs.step()

@@ -1,0 +1,153 @@
+"""The one road: from a configuration to an adapter.
+
+What is true of a run:
+
+- nothing is trained before `RunStarted` has been observed, nothing stands at the output before `OutputStaged` has been;
+- the loss of a step is the mean over all supervised tokens of its accumulation window, however they fall into batches
+  (a mean of means is biased: transformers issue 34191);
+- a loss or gradient that is not finite is observed, and ends the run before the optimizer moves;
+- the same inputs in the same environment give the same bits.
+
+It deliberately does not know: clocks, hosts, ledgers, what is done with an observation, how to go on from the middle, a
+second device. Importing this module loads torch: call `trainer.determinism.before_torch` first.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+import torch
+from peft import PeftModel
+from torch.nn.functional import cross_entropy
+from torch.nn.utils import clip_grad_norm_
+
+from trainer import checkpoint, data, determinism, model, schedule
+from trainer.config import Config
+from trainer.errors import NonFiniteError
+from trainer.observations import NonFinite, Observation, Outcome, OutputStaged, RunCompleted, RunStarted, Step, Warned
+
+Observer = Callable[[Observation], None]
+
+
+def finetune(config: Config, observe: Observer) -> Outcome:
+    """Train the adapter that `config` asks for, tell `observe` everything in order, return what stands at the output.
+
+    Raises a `TrainerError` for whatever is wrong with the inputs, the output or the numbers; what `observe` raises
+    passes through. In each case nothing new is left at the output, unless it was `RunCompleted` that `observe` refused.
+    Deterministic algorithms stay switched on in this process.
+    """
+    with checkpoint.staged(config.output) as staging:
+        determinism.arrange()
+        base = model.load(config)
+        dataset = data.read(config.data, base.chatml)
+        _warn(config, base, observe)
+        adapted, bound = model.adapt(base, config.training.lora, config.training.seed)
+        observe(
+            RunStarted(
+                config=config.model_dump(mode="json"),
+                seed=config.training.seed,
+                steps=schedule.planned_steps(len(dataset.rows), config.training),
+                data=dataset.bound,
+                model=bound,
+                environment=determinism.environment(),
+            )
+        )
+        steps = _train(config, adapted, dataset.rows, base.chatml.end, observe)
+        files, tensors = checkpoint.save(adapted, staging)
+        observe(OutputStaged(files, tensors))
+        staging.publish()
+    outcome = RunCompleted(
+        output=config.output,
+        steps=len(steps),
+        last_loss=steps[-1].loss,
+        last_loss_hex=steps[-1].loss_hex,
+        supervised=sum(step.supervised for step in steps),
+        computed=sum(step.computed for step in steps),
+        files=files,
+        tensors_sha256=tensors,
+    )
+    observe(outcome)
+    return outcome
+
+
+def _train(config: Config, adapted: PeftModel, rows: Sequence[data.Row], padding: int, observe: Observer) -> list[Step]:
+    training, loss_sum = config.training, _LOSSES[config.task]
+    planned = schedule.planned_steps(len(rows), training)
+    parameters = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=training.lr, weight_decay=training.weight_decay)
+    steps: list[Step] = []
+    for window in schedule.windows(len(rows), training):
+        batches = [data.batch([rows[index] for index in indices], padding) for indices in window.batches]
+        shown = data.batches_sha256(batches)
+        supervised = sum(batch.supervised for batch in batches)
+
+        loss = 0.0
+        for batch in batches:
+            share = loss_sum(adapted, batch) / supervised
+            loss += share.item()
+            _demand_finite("loss", loss, window.step, shown, observe)
+            share.backward()
+        norm = clip_grad_norm_(parameters, training.max_grad_norm).item()
+        _demand_finite("gradient norm", norm, window.step, shown, observe)
+
+        lr = schedule.learning_rate(window.step, planned, training)
+        for group in optimizer.param_groups:
+            group["lr"] = lr
+        optimizer.step()
+        optimizer.zero_grad()
+
+        step = Step(
+            step=window.step,
+            epoch=window.epoch,
+            loss=loss,
+            loss_hex=loss.hex(),
+            lr=lr,
+            grad_norm=norm,
+            grad_norm_hex=norm.hex(),
+            supervised=supervised,
+            tokens=sum(batch.tokens for batch in batches),
+            computed=sum(batch.computed for batch in batches),
+            batch_sha256=shown,
+        )
+        steps.append(step)
+        observe(step)
+    return steps
+
+
+def _next_token_loss(adapted: PeftModel, batch: data.Batch) -> torch.Tensor:
+    """Return the cross-entropy of `batch` in nats, summed over supervised tokens, each predicted from those before."""
+    ids, labels, attention = (
+        torch.tensor(rows, device=adapted.device) for rows in (batch.ids, batch.labels, batch.attention)
+    )
+    logits = adapted(input_ids=ids, attention_mask=attention).logits
+    return cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), reduction="sum")
+
+
+# Task in soup.yaml -> its loss, summed over the supervised tokens of a batch. A new one is a function and a line.
+_LOSSES: dict[str, Callable[[PeftModel, data.Batch], torch.Tensor]] = {
+    "sft": _next_token_loss,
+}
+
+
+def _demand_finite(quantity: str, value: float, step: int, shown: str, observe: Observer) -> None:
+    if not math.isfinite(value):
+        observe(NonFinite(step, quantity, str(value), shown))
+        raise NonFiniteError(step, quantity, value)
+
+
+def _warn(config: Config, base: model.Base, observe: Observer) -> None:
+    if determinism.spins():
+        observe(
+            Warned(
+                "openmp-spins",
+                "OMP_WAIT_POLICY is not PASSIVE: on a busy machine waiting threads take the time of working ones",
+            )
+        )
+    if base.positions is not None and config.data.max_length > base.positions:
+        observe(
+            Warned(
+                "beyond-positions",
+                f"data.max_length is {config.data.max_length}, but the base was made for {base.positions} tokens",
+            )
+        )

@@ -1,0 +1,137 @@
+"""What a run tells its observer, in the order in which it happens.
+
+What is true of these values:
+
+- they are frozen and made of plain data; where a float must survive to the last bit, its `float.hex` stands beside it;
+- digests are SHA-256, 64 lower-case hex digits;
+- `RunStarted` comes before the first step and `OutputStaged` before anything stands at `config.output`: who records
+  them has recorded first. An observer that raises stops the run there, and nothing is left behind.
+
+They hold no time and no host: whoever observes knows both better.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """`count` rows were left out for `reason`; `lines` names the first few (1-based)."""
+
+    reason: str
+    count: int
+    lines: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DataBound:
+    """The training data as read: what was in the file, what of it is trained on."""
+
+    path: str
+    sha256: str  # of the file's bytes, as they were read
+    size: int  # bytes
+    rows: int
+    kept: int
+    rejections: tuple[Rejection, ...]
+    tokens: int  # of the kept rows
+    supervised: int  # tokens of them that carry loss
+    rows_sha256: str  # of the kept rows as token ids and masks, in file order (trainer.data.Dataset)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelBound:
+    """The model as loaded and adapted."""
+
+    base: str
+    architecture: str
+    attention: str
+    device: str
+    dtype: str
+    parameters: int  # of the base
+    trainable: int  # of the adapter
+    target_modules: tuple[str, ...]
+    base_tensors_sha256: str  # of the weights in memory (trainer.checkpoint.tensors_sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class Warned:
+    """Something the user should know and the run survives. `code` is stable, `message` is for people."""
+
+    code: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunStarted:
+    """Everything the run depends on is known; no step has been taken."""
+
+    config: Mapping[str, object]  # every setting, defaults included
+    seed: int
+    steps: int  # optimizer steps planned
+    data: DataBound
+    model: ModelBound
+    environment: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """The optimizer took one step."""
+
+    step: int  # 1-based
+    epoch: int  # 1-based
+    loss: float  # mean over the window's supervised tokens, before the step, in nats
+    loss_hex: str
+    lr: float
+    grad_norm: float  # before clipping
+    grad_norm_hex: str
+    supervised: int  # tokens that carry loss
+    tokens: int  # tokens without padding
+    computed: int  # tokens with padding
+    batch_sha256: str  # of what the model was shown (trainer.data.Batch)
+
+
+@dataclass(frozen=True, slots=True)
+class NonFinite:
+    """The `quantity` ('loss' or 'gradient norm') of a step is NaN or infinite: the step is not taken, the run ends."""
+
+    step: int
+    quantity: str
+    value: str  # nan, inf or -inf
+    batch_sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputFile:
+    """One file of the output, by its name in the output directory."""
+
+    name: str
+    size: int  # bytes
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
+class OutputStaged:
+    """The output is complete and durable beside its destination, under a temporary name."""
+
+    files: tuple[OutputFile, ...]
+    tensors_sha256: str  # independent of the file format (trainer.checkpoint.tensors_sha256)
+
+
+@dataclass(frozen=True, slots=True)
+class RunCompleted:
+    """The output stands where it was asked for."""
+
+    output: str
+    steps: int
+    last_loss: float
+    last_loss_hex: str
+    supervised: int  # tokens, over all steps
+    computed: int
+    files: tuple[OutputFile, ...]
+    tensors_sha256: str
+
+
+Observation = Warned | RunStarted | Step | NonFinite | OutputStaged | RunCompleted
+Outcome = RunCompleted
