@@ -171,7 +171,9 @@ def _listing(root: StrPath) -> list[str]:
 
 
 def _is_directory(entry: os.DirEntry[str]) -> bool:
-    if entry.is_symlink() and entry.is_dir():
+    with _reading(entry.path):
+        linked = entry.is_symlink() and entry.is_dir()
+    if linked:
         raise InputError(
             f"{quoted(entry.path)} is a symbolic link to a directory",
             "links to files are followed, links to directories are not: replace it by what it leads to",

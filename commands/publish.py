@@ -65,7 +65,8 @@ class Publication:
         """Write a document, durably, beside its target; permissions are `mode` less the umask. Raises OutputError."""
         chunks = (data,) if isinstance(data, bytes) else data
         with reporting(target.path), opened_directory(target.path, make=True) as directory:
-            self._demand_new(directory, target)
+            if any(staged.stands_in(directory, target.path.name) for staged in self._staged):
+                raise OutputError(f"{quoted(target.path)} is named for two documents", "give each a name of its own")
             self._staged.append(stage(directory, target, chunks, mode))
         return self._staged[-1]
 
@@ -109,12 +110,6 @@ class Publication:
                 staged.release("new", "old")
         if stuck:
             raise OutputError(f"published in part: {'; '.join(stuck)}", "put it right by hand, then run again")
-
-    def _demand_new(self, directory: int, target: Target) -> None:
-        here = os.fstat(directory)
-        for other in self._staged:
-            if other.target.path.name == target.path.name and os.path.samestat(os.fstat(other._directory), here):  # noqa: SLF001 -- this module's own part
-                raise OutputError(f"{quoted(target.path)} is named for two documents", "give each a name of its own")
 
 
 def write_plain(path: StrPath, data: bytes, *, force: bool = False) -> Staged:

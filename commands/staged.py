@@ -41,6 +41,10 @@ class Staged:
     _token: str = field(repr=False)
     _earlier: int | None = field(default=None, repr=False)
 
+    def stands_in(self, directory: int, name: str) -> bool:
+        """Say whether this document is to have that name in that directory."""
+        return self.target.path.name == name and os.path.sameopenfile(self._directory, directory)
+
     def _path(self, kind: str) -> str:
         return temporary_name(self.target.path.name, kind, self._token)
 

@@ -233,6 +233,13 @@ class Reader:
                 high = row[0] - 1
         return low
 
+    def of_command(self, command: str) -> Iterator[Record]:
+        """Iterate over all entries that one command recorded, in any stream."""
+        for first, count in self.execute(
+            "SELECT first, count FROM commits WHERE command = ? ORDER BY first", (command,)
+        ).fetchall():
+            yield from self.records(first, first + count - 1)
+
     def latest(self, stream: str) -> Record | None:
         """Give the newest entry of a stream."""
         return next(

@@ -44,6 +44,10 @@ CREATE TABLE command_index (
   exit_code INTEGER
 ) STRICT;
 
+CREATE INDEX commits_command ON commits (command);
+
+CREATE INDEX command_open ON command_index (started) WHERE finished IS NULL;
+
 CREATE VIEW stored_events AS
 SELECT e.rowid AS rowid, e.originator_id AS originator_id, e.originator_version AS originator_version, e.topic AS topic, p.body AS state
 FROM entries AS e JOIN payloads AS p ON p.position = e.rowid;

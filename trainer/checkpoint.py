@@ -89,6 +89,7 @@ def save(model: PeftModel, staging: Staging) -> tuple[tuple[OutputFile, ...], st
     try:
         save_file(tensors, staging.path / WEIGHTS, metadata={"format": "pt"})
         (staging.path / SETTINGS).write_text(settings, encoding="ascii")
+        shutil.copymode(staging.path / SETTINGS, staging.path / WEIGHTS)  # safetensors ignores the umask: 0600
         files = tuple(_written(staging.path / name) for name in (SETTINGS, WEIGHTS))
         _sync(staging.path)
     except OSError as error:

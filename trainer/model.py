@@ -12,6 +12,7 @@ It does not know the training data, nor the loop.
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
+from transformers.utils import logging
 
 from trainer import checkpoint, determinism
 from trainer.config import Config, Lora
@@ -41,6 +43,9 @@ class Base:
 def load(config: Config) -> Base:
     """Load `config.base` in float32; raise `BaseModelError` where it is not whole, not local or cannot speak ChatML."""
     _is_a_model(config.base)
+    # This room prints nothing. What transformers would warn of is checked below.
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
     offline: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     try:
         tokenizer = AutoTokenizer.from_pretrained(config.base, **offline)
@@ -70,9 +75,12 @@ def adapt(base: Base, lora: Lora, seed: int) -> tuple[PeftModel, ModelBound]:
     wanted = LoraConfig(
         task_type="CAUSAL_LM", r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets
     )
-    determinism.seed(seed)  # right before the adapter's weights are drawn: loading may have drawn too
     try:
-        model = get_peft_model(base.model, wanted)
+        with warnings.catch_warnings():
+            # peft 0.21 reads an attribute that transformers 5.23 has renamed: nothing a user could do about it.
+            warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning)
+            determinism.seed(seed)  # right before the adapter's weights are drawn: loading may have drawn too
+            model = get_peft_model(base.model, wanted)
     except ValueError as error:
         raise BaseModelError(base.path, f"training.lora does not fit it: {_first_line(error)}") from error
     model.config.use_cache = False

@@ -19,8 +19,9 @@ import yaml  # type: ignore[import-untyped]  # PyYAML publishes its types in a p
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
 
-# YAML 1.2.2, section 10.3.2: tag, expression, first characters. Left out, and so strings: infinities, integers
-# that are not decimal or begin with a zero (octal to some readers); and a string and a string where a number belongs is refused by whoever reads it.
+# YAML 1.2.2, section 10.3.2: tag, expression, first characters. Left out are infinities, and integers that are not
+# decimal or begin with a zero (octal to some readers): they stay strings, and a string where a number belongs is
+# refused by whoever reads it.
 _CORE_SCHEMA = (
     ("tag:yaml.org,2002:null", r"~|null|Null|NULL|", ["~", "n", "N", ""]),
     ("tag:yaml.org,2002:bool", r"true|True|TRUE|false|False|FALSE", list("tTfF")),

@@ -56,9 +56,12 @@ class Redactor:
 
     def text(self, value: str) -> str:
         """Return `value` with a placeholder for each secret."""
+        return self._text(value, _likely(self._rules, value))
+
+    def _text(self, value: str, rules: Sequence[Rule]) -> str:
         pieces = _placeholder().split(value) if "[redacted:" in value or "[home" in value else [value]
         for _ in range(_MAX_ROUNDS):
-            redacted = self._round(pieces)
+            redacted = self._round(pieces, rules)
             if len(redacted) == len(pieces):
                 return "".join(pieces)
             pieces = redacted
@@ -70,43 +73,45 @@ class Redactor:
 
         What an option or a variable with a secret's name is given is hidden whole, whatever it looks like.
         """
+        likely = _likely(self._rules, "\n".join(argv))  # once, since most lines hold no secret
         redacted = []
         option = ""
         for argument in argv:
             if option and not names.is_option(argument):
-                redacted.append(self._given(option, argument))
+                redacted.append(self._given(option, argument, likely))
                 option = ""
                 continue
-            redacted.append(self._argument(argument))
+            redacted.append(self._argument(argument, likely))
             option = argument if argument.startswith("-") and "=" not in argument else ""
         return redacted
 
-    def _argument(self, argument: str) -> str:
+    def _argument(self, argument: str, rules: Sequence[Rule]) -> str:
         """Redact one argument that stands for itself: `--name=value`, `NAME=value`, or a text."""
         if "=" not in argument and names.is_option(argument):
-            return argument  # lower-case letters and dashes: no rule finds anything in those, and half of a line is such
+            return argument  # half of a line is such, and no rule finds anything in lower-case letters and dashes
         if argument.startswith("-"):
             option, equals, value = argument.partition("=")
             if equals and not re.search(r"\s", option):
-                return f"{option}={self._given(option, value)}"
-            return self.text(argument)
+                return f"{self._text(option, rules)}={self._given(option, value, rules)}"
+            return self._text(argument, rules)
         assignment = _ASSIGNMENT.match(argument)
         if assignment and names.means_secret(assignment[1]):
-            return assignment[0] + self._whole("secret-assignment", argument[assignment.end() :])
-        return self.text(argument)
+            value = self._whole("secret-assignment", argument[assignment.end() :])
+            return f"{self._text(assignment[1], rules)}={value}"
+        return self._text(argument, rules)
 
-    def _given(self, option: str, value: str) -> str:
+    def _given(self, option: str, value: str, rules: Sequence[Rule]) -> str:
         """Redact the `value` that `option` is given."""
         if names.takes_header(option):
             name, colon, rest = value.partition(":")
             if colon and not names.is_harmless_header(name):
-                return f"{self.text(name)}: {self._whole('auth-header', rest.lstrip())}"
-            return self._argument(value)
+                return f"{self._text(name, rules)}: {self._whole('auth-header', rest.lstrip())}"
+            return self._argument(value, rules)
         if names.takes_login(option) and ":" in value and not value.replace(":", "").isdigit():
             return self._whole("login-option", value)
         if names.means_secret(option.lstrip("-")):
             return self._whole("option-secret", value)
-        return self._argument(value)
+        return self._argument(value, rules)
 
     def _whole(self, rule: str, value: str) -> str:
         return value if not value or _is_placeholder(value) else self._hide(rule)
@@ -115,13 +120,10 @@ class Redactor:
         self._counts[rule] += 1
         return _MARKS.get(rule, f"[redacted:{rule}]")
 
-    def _round(self, pieces: list[str]) -> list[str]:
+    def _round(self, pieces: list[str], rules: Sequence[Rule]) -> list[str]:
         """Apply every rule once to the clear pieces; those at odd indices are placeholders and stay so."""
-        clear = "".join(pieces[::2])
-        folded = clear.lower()
-        for rule in self._rules:
-            if any(hint in (folded if rule.folds_case else clear) for hint in rule.hints):
-                pieces = list(self._apply(rule, pieces))
+        for rule in _likely(rules, "".join(pieces[::2])):
+            pieces = list(self._apply(rule, pieces))
         return pieces
 
     def _apply(self, rule: Rule, pieces: list[str]) -> Iterator[str]:
@@ -142,6 +144,12 @@ def expand_home(path: str, home: str) -> str | None:
     if "[redacted:" in path or HOME_OF_ANOTHER in path:
         return None
     return path.replace(HOME, home.rstrip("/"))
+
+
+def _likely(rules: Sequence[Rule], text: str) -> Sequence[Rule]:
+    """Return those of `rules` that may find something in `text`: where none of its hints is, a rule cannot."""
+    folded = text.lower()
+    return [rule for rule in rules if any(hint in (folded if rule.folds_case else text) for hint in rule.hints)]
 
 
 def _secrets(rule: Rule, text: str, position: int) -> Iterator[tuple[int, int]]:

@@ -46,7 +46,7 @@ _NUMBER_END = r"(?!\w)(?![.-]\d)"
 _MAILBOX = r"[^\x00-\x20\"#$%&'()*,/:;<=>?@\[\\\]^`{|}\x7f-\xa0]"
 _LABEL = r"[^\x00-,./:-@\[-`{-\xa0]"
 
-_SECRET_WORDS = ("token", "secret", "pass", "pwd", "key", "auth", "cred", "cookie", "jwt", "bearer", "otp", "connection")
+_SECRET_WORDS = ("token", "secret", "pass", "pwd", "key", "auth", "cred", "cookie", "jwt", "bearer", "otp", "connec")
 
 # The end of a name that may mean a secret, up to and including what separates it from its value. In JSON within JSON
 # quotes are escaped; in a URL within a URL so is `=`.
@@ -163,15 +163,16 @@ RULES: tuple[Rule, ...] = (
          rf"{_LEFT}[A-Za-z0-9]{{14}}\.atlasv1\.{_WORD}{{40,}}+"),
     Rule("databricks-token", "Databricks, personal access tokens", ("dapi",),
          rf"{_LEFT}dapi[a-f0-9]{{32}}(?:-\d)?+{_RIGHT}"),
-    Rule("platform-token", "prefixes registered for secret scanning: Doppler, Fly, Grafana, Heroku, Linear, Netlify, New "
-         "Relic, Notion, PlanetScale, Postman, Pulumi, Sentry, Shopify, Supabase, Tailscale, 1Password",
+    Rule("platform-token", "prefixes registered for secret scanning: Doppler, Fly, Grafana, Heroku, Linear, Netlify, "
+         "New Relic, Notion, PlanetScale, Postman, Pulumi, Sentry, Shopify, Supabase, Tailscale, 1Password",
          ("dp.", "fm", "fo1_", "gl", "HRKU-", "lin_", "nfp_", "NRAK-", "ntn_", "ops_", "pscale_", "PMAK-", "pul-",
           "sntry", "shp", "sbp_", "tskey-"),
          rf"{_LEFT}(?:dp\.(?:pt|st|ct|sa|scim|audit)\.|fm[12][ar]?_|fo1_|glsa_|glc_|HRKU-|lin_api_|lin_oauth_|nfp_|NRAK-"
          rf"|ntn_|ops_eyJ|pscale_(?:tkn|oauth|pw)_|PMAK-|pul-|sntry[su]_|shp(?:at|ca|pa|ss)_|sbp_|tskey-)"
          rf"(?=[A-Za-z_-]{{0,60}}+\d)[A-Za-z0-9_.+/=-]{{20,}}+"),
     # Git hosting.
-    Rule("github-token", "GitHub, token formats; installation tokens hold a JWT since 2026", ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
+    Rule("github-token", "GitHub, token formats; installation tokens hold a JWT since 2026",
+         ("ghp_", "gho_", "ghu_", "ghs_", "ghr_"),
          rf"{_LEFT}gh[opusr]_(?:\w|[.-](?=\w)){{30,}}+"),
     Rule("github-pat", "GitHub, token formats", ("github_pat_",), rf"{_LEFT}github_pat_\w{{20,}}+"),
     Rule("gitlab-token", "GitLab, token prefixes", ("gl", "GR1348941"),
@@ -197,11 +198,11 @@ RULES: tuple[Rule, ...] = (
     Rule("sk-key", "OpenAI API, keys; the same form at DeepSeek, OpenRouter, Langfuse", ("sk-",),
          rf"{_LONE}sk-(?=[A-Za-z_-]{{0,64}}+\d){_WORD}{{20,}}+"),
     Rule("openai-session", "OpenAI API, session keys", ("sess-",), rf"{_LONE}sess-[A-Za-z0-9]{{40}}(?![A-Za-z0-9])"),
-    Rule("wandb-key", "Weights & Biases, API keys since 2025; older ones are bare hex and known by name only", ("wandb_v",),
-         rf"{_LEFT}wandb_v\d_{_WORD}{{20,}}+"),
+    Rule("wandb-key", "Weights & Biases, API keys since 2025; older ones are bare hex and known by name only",
+         ("wandb_v",), rf"{_LEFT}wandb_v\d_{_WORD}{{20,}}+"),
     Rule("kaggle-token", "Kaggle API, access tokens", ("KGAT_",), rf"{_LEFT}KGAT_[A-Za-z0-9]{{20,}}+"),
-    Rule("ai-vendor-key", "prefixes registered for secret scanning: Cerebras, Fireworks, Groq, Jina, LangSmith, NVIDIA, "
-         "Perplexity, Pinecone, Replicate, Tavily, Together, xAI",
+    Rule("ai-vendor-key", "prefixes registered for secret scanning: Cerebras, Fireworks, Groq, Jina, LangSmith, "
+         "NVIDIA, Perplexity, Pinecone, Replicate, Tavily, Together, xAI",
          ("csk-", "fw_", "gsk_", "jina_", "lsv2_", "nvapi-", "pplx-", "pcsk_", "r8_", "tvly-", "tgp_v1_", "xai-"),
          rf"{_LEFT}(?:csk-|fw_|gsk_|jina_|lsv2_(?:pt|sk)_|nvapi-|pplx-|pcsk_|r8_|tvly-|tgp_v1_|xai-)"
          rf"(?=[A-Za-z_-]{{0,64}}+\d){_WORD}{{20,}}+"),
@@ -224,7 +225,8 @@ RULES: tuple[Rule, ...] = (
          r"(?i)age-secret-key-(?:pq-)?1[a-z0-9]{20,}+"),
     # Personal data.
     Rule("email", "RFC 5321 4.1.2, RFC 6531", ("@", "%40"),
-         rf"(?<!{_MAILBOX}){_MAILBOX}{{1,256}}+(?:@|%40){_LABEL}{{1,63}}+(?:\.{_LABEL}{{1,63}}+){{1,8}}+", measure=checks.email),
+         rf"(?<!{_MAILBOX}){_MAILBOX}{{1,256}}+(?:@|%40){_LABEL}{{1,63}}+(?:\.{_LABEL}{{1,63}}+){{1,8}}+",
+         measure=checks.email),
     Rule("iban", "ISO 13616-1, SWIFT IBAN registry", tuple("0123456789"),
          rf"{_LEFT}[A-Z]{{2}}\d\d(?: ?[A-Z0-9]){{11,32}}+", measure=checks.iban),
     Rule("payment-card", "ISO/IEC 7812-1", tuple("0123456789"),
@@ -240,7 +242,7 @@ RULES: tuple[Rule, ...] = (
     Rule("phone-us", "NANP numbering plan, NXX-NXX-XXXX", ("-", ".", ")"),
          rf"{_NUMBER}(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[ .-]\d{{4}}{_NUMBER_END}",
          measure=checks.phone_national),
-    Rule("phone-european", "ITU-T E.123, national notation with trunk prefix 0", (" 0", "(0", "0"),
+    Rule("phone-european", "ITU-T E.123, national notation with trunk prefix 0", ("0",),
          rf"{_NUMBER}(?<!\d )(?:0[1-9]([ .])\d\d(?:\1\d\d){{3}}|0[1-9]\d{{1,3}}+ \d{{3,4}}+ \d{{3,4}}+"
          rf"|\(0\d{{2,4}}\) ?\d{{3,4}}+[ -]?\d{{3,5}}+|0[1-9]\d{{1,3}}+-\d{{6,8}}+){_NUMBER_END}(?! \d)",
          measure=checks.phone_european),

@@ -26,6 +26,7 @@ class BomDeclared(Event, frozen=True, kw_only=True):
     base: Digest | None
     config: Digest | None
     data: list[Digest]
+    redactions: dict[str, Count]
 
 
 class Dependency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -59,7 +60,7 @@ class DocumentRendered(Event, frozen=True, kw_only=True):
 
     TYPE: ClassVar[str] = "document.rendered/1"
 
-    kind: Name  # a row of projections/catalog.py
+    kind: Name  # a row of projections/kinds.py
     renderer: Name  # name/version of the renderer
     libraries: dict[str, Text]  # versions of the libraries that shape the bytes
     media_type: Name

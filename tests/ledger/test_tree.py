@@ -304,6 +304,15 @@ def test_a_proof_for_a_tree_of_another_height_is_refused_although_its_hashes_lea
             verify_consistency(1, claimed, ROOTS[1], ROOTS[8], consistency_proof(LEAVES[:8], 1))
 
 
+@pytest.mark.parametrize(("index", "size"), [(0, 1), (1, 2), (3, 4)])
+def test_the_right_edge_of_a_tree_cannot_pose_as_that_of_a_smaller_one(index: int, size: int) -> None:
+    # Past the claimed height the iterative algorithm would go on hashing to the left, as the true right edge does.
+    with pytest.raises(AlteredError):
+        verify_inclusion(LEAVES[7], index, size, inclusion_proof(LEAVES[:8], 7), ROOTS[8])
+    with pytest.raises(AlteredError):
+        verify_consistency(3, 4, ROOTS[7], ROOTS[8], consistency_proof(LEAVES[:8], 7))
+
+
 def hashes_of(raw: bytes) -> list[bytes]:
     return [raw[at : at + 32] for at in range(0, len(raw), 32)]
 

@@ -1,4 +1,4 @@
-"""A language model of 107,000 weights that speaks ChatML byte by byte, made here in seconds and downloaded from nowhere."""
+"""A language model of 90,624 weights that speaks ChatML byte by byte, made here in seconds and downloaded from nowhere."""
 
 from __future__ import annotations
 
@@ -46,13 +46,8 @@ def byte_tokenizer(one_thread: Any) -> Any:
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     tokenizer.decoder = decoders.ByteLevel()
     # End of turn and padding are one token, as in many published models: masking by padding would lose every end.
-    return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer,
-        unk_token="<|endoftext|>",
-        bos_token="<|im_start|>",
-        eos_token="<|im_end|>",
-        pad_token="<|im_end|>",
-    )
+    special = {"unk_token": symbols[0], "bos_token": symbols[1], "eos_token": symbols[2], "pad_token": symbols[2]}
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
 
 
 @pytest.fixture(scope="session")

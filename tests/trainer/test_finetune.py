@@ -26,6 +26,12 @@ RUN_ONCE = Path(__file__).with_name("run_once.py")
 Told = list[observations.Observation]
 
 
+@pytest.fixture(autouse=True)
+def quiet_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `before_torch` would have set, had it come before the tests' own torch."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+
+
 @pytest.fixture
 def finetune(one_thread: Any) -> Callable[[bytes], Told]:
     """Run a soup.yaml in this process; return all that was observed."""
@@ -54,11 +60,16 @@ def finetune_until_error(one_thread: Any) -> Callable[[bytes], tuple[Told, Excep
 
 
 @pytest.fixture
-def optimizer_steps(one_thread: Any, monkeypatch: pytest.MonkeyPatch) -> list[object]:
-    """Grows by one whenever the real optimizer moves."""
-    taken: list[object] = []
+def optimizer_steps(one_thread: Any, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The learning rate of each step that the real optimizer takes."""
+    taken: list[float] = []
     step = one_thread.optim.AdamW.step
-    monkeypatch.setattr(one_thread.optim.AdamW, "step", lambda self, *a, **k: taken.append(None) or step(self, *a, **k))
+
+    def watched(self: Any, *args: Any, **options: Any) -> Any:
+        taken.append(self.param_groups[0]["lr"])
+        return step(self, *args, **options)
+
+    monkeypatch.setattr(one_thread.optim.AdamW, "step", watched)
     return taken
 
 
@@ -115,6 +126,9 @@ def test_the_loss_falls(finetune, base, soup_yaml) -> None:
     assert taken[-1].loss_hex == taken[-1].loss.hex()
 
 
+@pytest.mark.filterwarnings(
+    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+)  # peft 0.21 with transformers 5.23
 def test_peft_loads_the_adapter_and_it_has_learnt(
     finetune, base, soup_yaml, byte_tokenizer, one_thread, tmp_path
 ) -> None:
@@ -224,6 +238,19 @@ def test_the_first_loss_is_the_one_that_transformers_computes(
     # A fresh adapter changes nothing: its second factor begins at zero.
     theirs = AutoModelForCausalLM.from_pretrained(base)(input_ids=ids, labels=labels).loss.item()
     assert step.loss == pytest.approx(theirs, rel=1e-5)
+
+
+def test_the_optimizer_steps_at_the_rate_that_is_told(finetune, base, soup_yaml, optimizer_steps) -> None:
+    rates = [step.lr for step in steps(finetune(soup_yaml(base)))]
+    assert optimizer_steps == rates
+    assert len(set(rates)) > 1
+
+
+def test_a_step_forgets_the_gradient_of_the_one_before(finetune, base, soup_yaml, rows) -> None:
+    # The same row twice, at a rate at which nothing moves: the gradient is the same again, not the sum.
+    rows.write_text(rows.read_text().splitlines()[0] + "\n")
+    first, second = steps(finetune(soup_yaml(base, {"lr": 1e-12, "epochs": 2, "lora": {"r": 4, "dropout": 0.0}})))
+    assert second.grad_norm == pytest.approx(first.grad_norm, rel=1e-4)
 
 
 @pytest.fixture
@@ -340,6 +367,7 @@ def test_an_empty_directory_becomes_the_output(finetune, base, soup_yaml, tmp_pa
     (tmp_path / "adapter").mkdir()
     finetune(soup_yaml(base, {"max_steps": 1}))
     assert sorted(digests(tmp_path / "adapter")) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert len({path.stat().st_mode for path in (tmp_path / "adapter").iterdir()}) == 1
 
 
 def test_an_output_occupied_during_the_run_is_kept(one_thread, base, soup_yaml, tmp_path) -> None:
@@ -473,8 +501,7 @@ def test_a_target_that_the_base_does_not_have_is_refused(finetune_until_error, b
     assert "training.lora does not fit it" in str(error)
 
 
-def test_rows_longer_than_the_base_was_made_for_are_warned_of(finetune, base, soup_yaml, rows, monkeypatch) -> None:
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+def test_rows_longer_than_the_base_was_made_for_are_warned_of(finetune, base, soup_yaml, rows) -> None:
     told = finetune(soup_yaml(base, {"max_steps": 1}, data={"train": str(rows), "max_length": 513}))
     assert [observation.code for observation in told if isinstance(observation, observations.Warned)] == [
         "beyond-positions"
@@ -482,7 +509,7 @@ def test_rows_longer_than_the_base_was_made_for_are_warned_of(finetune, base, so
 
 
 def test_waiting_threads_that_spin_are_warned_of(finetune, base, soup_yaml, monkeypatch) -> None:
-    monkeypatch.delenv("OMP_WAIT_POLICY", raising=False)
+    monkeypatch.delenv("OMP_WAIT_POLICY")
     told = finetune(soup_yaml(base, {"max_steps": 1}))
     assert [observation.code for observation in told if isinstance(observation, observations.Warned)] == [
         "openmp-spins"
@@ -516,7 +543,7 @@ def test_the_run_says_all_that_its_bits_depend_on(finetune, base, soup_yaml, row
     assert Config.model_validate(begun.config, strict=False).training.max_steps == 3
     assert (begun.seed, begun.steps, begun.data.kept) == (7, 3, 6)
     assert (begun.model.architecture, begun.model.device, begun.model.dtype) == ("LlamaForCausalLM", "cpu", "float32")
-    assert begun.model.parameters == 106_816
+    assert begun.model.parameters == 90_624
     assert begun.environment["torch.threads"] == "1"
     assert begun.environment["torch.deterministic"] == "true"
     assert begun.environment["package.peft"] != "(absent)"

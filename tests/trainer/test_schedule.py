@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -54,7 +55,7 @@ def test_steps_are_as_many_as_planned_and_counted_from_one(rows: int, training: 
 @given(st.integers(1, 60), trainings)
 def test_only_the_last_batch_and_window_of_an_epoch_may_be_short(rows: int, training: Training) -> None:
     all_windows = list(windows(rows, training))
-    for window, following in zip(all_windows, all_windows[1:], strict=False):
+    for window, following in pairwise(all_windows):
         full = [training.batch_size] * training.gradient_accumulation_steps
         assert [len(indices) for indices in window.batches] == full or following.epoch > window.epoch
 

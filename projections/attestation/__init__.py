@@ -1,0 +1,1 @@
+"""Attestations: in-toto statements with SLSA provenance, and the DSSE envelopes around them."""

@@ -1,0 +1,33 @@
+-- one row a bill of materials asked for: its facts, and the digests of its documents by format
+-- Ordered by position, that of bom.declared, which is unique. Each digest has its origin: observed (hashed) or declared (typed).
+CREATE VIEW boms AS
+WITH emitted AS (
+  SELECT command_id,
+         arg_max(sha256, position) FILTER (media_type LIKE 'application/vnd.cyclonedx+json%') AS cyclonedx_sha256,
+         arg_max(sha256, position) FILTER (media_type LIKE 'application/spdx+json%')          AS spdx_sha256
+  FROM documents GROUP BY command_id
+)
+SELECT
+  b.position,
+  make_timestamptz(b.time_us)          AS time,
+  b.payload->>'$.name'                 AS name,
+  b.payload->>'$.version'              AS version,
+  b.payload->>'$.base_model'           AS base_model,
+  b.payload->>'$.task'                 AS task,
+  b.payload->>'$.license'              AS license,
+  b.payload->>'$.model.sha256'         AS model_sha256,
+  b.payload->>'$.model.origin'         AS model_origin,
+  b.payload->>'$.base.sha256'          AS base_sha256,
+  b.payload->>'$.base.origin'          AS base_origin,
+  b.payload->>'$.config.sha256'        AS config_sha256,
+  b.payload->>'$.config.origin'        AS config_origin,
+  b.payload->>'$.data[*].sha256'       AS data_sha256,   -- a list
+  b.payload->>'$.data[*].origin'       AS data_origin,   -- in the same order
+  e.cyclonedx_sha256,
+  e.spdx_sha256,
+  b.command                            AS command_id,
+  lower(hex(b.hash))                   AS hash
+FROM entries AS b
+LEFT JOIN emitted AS e ON e.command_id = b.command
+WHERE b.type = 'bom.declared/1'
+ORDER BY b.position;
