@@ -88,7 +88,9 @@ def emit(session: Session, **options: Any) -> None:
 
 @attest.command()
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--key", "keys", multiple=True, metavar="PUBLIC", help="A trusted public key (file, vkey, hex, PEM, trust root).")
+@click.option(
+    "--key", "keys", multiple=True, metavar="PUBLIC", help="A trusted public key (file, vkey, hex, PEM, trust root)."
+)
 @click.option("--artifact", type=click.Path(path_type=Path), help="The artifact; its digest must be a subject's.")
 @click.option("--json", "as_json", is_flag=True, help="Print the verified statement as JSON, and nothing else.")
 @recorded(tolerant=True)

@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
+from io import FileIO
 from pathlib import Path
 from typing import BinaryIO, cast
 
@@ -205,7 +206,7 @@ def _locked(path: Path, *, wait: bool) -> Iterator[BinaryIO | None]:
                 yield None
                 return
             try:
-                same = os.path.samestat(os.stat(path, follow_symlinks=False), os.fstat(stream.fileno()))
+                same = os.path.samestat(path.lstat(), os.fstat(stream.fileno()))
             except FileNotFoundError:
                 same = False
             if same:  # else another process rotated it while we waited
@@ -234,7 +235,7 @@ def _is_plain(descriptor: int) -> bool:
 
 def _digest(stream: BinaryIO) -> str:
     stream.seek(0)
-    return file_digest(stream, "sha256").hexdigest()
+    return file_digest(cast("FileIO", stream), "sha256").hexdigest()
 
 
 def _size(stream: BinaryIO) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from collections.abc import Iterator
 from itertools import islice
@@ -30,13 +31,17 @@ def audit_log() -> None:
 
 
 @audit_log.command()
-@click.option("--limit", default=100, show_default=True, type=click.IntRange(1, 1_000_000), help="Newest commands to show.")
+@click.option(
+    "--limit", default=100, show_default=True, type=click.IntRange(1, 1_000_000), help="Newest commands to show."
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @click.option("--follow", is_flag=True, help="Go on showing commands as they end.")
 @click.option("--since", metavar="TIME", help="Only commands started at or after this UTC time (2026-11-22T20:00:00Z).")
 @click.option("--command", "name", metavar="NAME", help='Only this command, for example "bom emit" or "bom".')
 @click.option("--failed", is_flag=True, help="Only commands that failed or were interrupted.")
-@click.option("--ledger", type=click.Path(exists=True, dir_okay=False), help="Read this ledger instead; leaves no trace.")
+@click.option(
+    "--ledger", type=click.Path(exists=True, dir_okay=False), help="Read this ledger instead; leaves no trace."
+)
 @recorded(tolerant=True)
 def tail(session: Session, **options: Any) -> None:
     """Show the newest commands, oldest first.
@@ -53,7 +58,9 @@ def tail(session: Session, **options: Any) -> None:
 
 
 @audit_log.command()
-@click.option("--cap-mb", default=500, show_default=True, type=click.IntRange(0), help="Rotate only a file of this size or more.")
+@click.option(
+    "--cap-mb", default=500, show_default=True, type=click.IntRange(0), help="Rotate only a file of this size or more."
+)
 @click.option("--json", "as_json", is_flag=True, help="Say what was done as JSON.")
 @recorded()
 def rotate(session: Session, cap_mb: int, as_json: bool) -> None:
@@ -170,4 +177,4 @@ def _show_new(rows: list[dict[str, Any]], *, as_json: bool) -> None:
             terminal.show_json(row)
         else:
             click.echo("\t".join(terminal.neutral(cell) for cell in _cells(row)))
-    click.get_text_stream("stdout").flush()
+    sys.stdout.flush()

@@ -58,10 +58,14 @@ def bom() -> None:
 @click.option("--base-sha", metavar="SHA256", help="The base model's digest, as declared.")
 @click.option("--config", type=click.Path(path_type=Path), help="The training configuration.")
 @click.option("--config-sha", metavar="SHA256", help="Its digest, as declared.")
-@click.option("--data", type=click.Path(path_type=Path), multiple=True, help="A data set's file or directory (repeat for more).")
+@click.option(
+    "--data", type=click.Path(path_type=Path), multiple=True, help="A data set's file or directory (repeat for more)."
+)
 @click.option("--data-sha", metavar="SHA256", multiple=True, help="A data set's digest, as declared (repeat for more).")
 @click.option("--format", "form", type=click.Choice(list(FORMATS)), default="cyclonedx", show_default=True)
-@click.option("--output", type=click.Path(path_type=Path), help="A file; for `both` a prefix. Without it, standard output.")
+@click.option(
+    "--output", type=click.Path(path_type=Path), help="A file; for `both` a prefix. Without it, standard output."
+)
 @click.option("--force", is_flag=True, help="Replace a file that soup has not written.")
 @recorded()
 def emit(session: Session, **options: Any) -> None:
@@ -117,7 +121,9 @@ def verify(session: Session, file: Path, strict: bool, as_json: bool) -> None:
 
 def decide(stream: str, options: dict[str, Any], seen: Sequence[Seen], redact: Any) -> list[tuple[str, Event]]:
     """Turn a request and what was seen into events. Pure but for counting what `redact` hides."""
-    by_role = {role: [item.digest for item in seen if item.role == role] for role in ("model", "base", "config", "data")}
+    by_role = {
+        role: [item.digest for item in seen if item.role == role] for role in ("model", "base", "config", "data")
+    }
     texts = {name: redact(name, options[name]) for name in ("name", "version", "base_model", "task", "license")}
     declared = BomDeclared(
         **texts,
@@ -223,5 +229,3 @@ def _check(kind: str, document: bytes) -> None:
     from projections.bom.validate import check
 
     check("spdx" if kind == "bom.spdx" else "cyclonedx", document)
-
-

@@ -1,4 +1,4 @@
-"""Checking a document that somebody holds: is it ours, does the ledger give it again, have its inputs changed?"""
+"""Checking a document that somebody holds: whether the ledger gives it again, and whether its inputs have changed."""
 
 from __future__ import annotations
 
@@ -67,7 +67,9 @@ def _altered_copy(reader: Reader, file: Path, digest: str, kinds: tuple[str, ...
 def _rebuild(reader: Reader, record: Record, report: dict[str, Any]) -> None:
     result = documents.compare(reader, read_identity(reader).origin, record)
     report["position"], report["rendered"] = record.position, time_text(record.time)
-    report["lines"].append(f"ledger entry {record.position}, {time_text(record.time)}: {result.event.kind} by {result.event.renderer}")
+    report["lines"].append(
+        f"ledger entry {record.position}, {time_text(record.time)}: {result.event.kind} by {result.event.renderer}"
+    )
     report["lines"].append(f"rebuilt from the ledger: {result.verdict} {result.reason}".rstrip())
     if result.verdict == "different":
         report["altered"].append(f"the ledger no longer gives this document: {result.reason}")
@@ -89,7 +91,9 @@ def _inputs(reader: Reader, record: Record, report: dict[str, Any]) -> None:
         if now == event.sha256:
             report["lines"].append(f"{event.role}: {event.path} is unchanged")
         else:
-            report["altered"].append(f"{event.role}: {event.path} has changed: {event.sha256[:16]}... then, {now[:16]}... now")
+            report["altered"].append(
+                f"{event.role}: {event.path} has changed: {event.sha256[:16]}... then, {now[:16]}... now"
+            )
             report["lines"].append(report["altered"][-1])
 
 

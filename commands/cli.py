@@ -21,7 +21,6 @@ import json
 import os
 import signal
 import sys
-import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import FrameType
@@ -29,13 +28,13 @@ from typing import Any
 
 import click
 
-from commands.errors import AlteredEvidence, CommandError, Incomplete, Unrecordable
+from commands.errors import AlteredEvidence, CommandError, Incomplete, Terminated, Unrecordable
 from commands.registry import COMMANDS
+from commands.version import VERSION
 
 OK, ERROR, USAGE, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+MAX_MESSAGE = 500
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-
-
 
 
 class LazyGroup(click.Group):
@@ -63,18 +62,18 @@ class LazyGroup(click.Group):
 
 def _print_version(ctx: click.Context, _: click.Parameter, value: bool) -> None:
     if value and not ctx.resilient_parsing:
-        from commands.context import soup_version
-
-        click.echo(f"soup {soup_version()}")
+        click.echo(f"soup {VERSION}")
         ctx.exit()
 
 
 @click.group(cls=LazyGroup, context_settings=SETTINGS, no_args_is_help=True)
-@click.option("--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show the version.")
+@click.option(
+    "--version", is_flag=True, expose_value=False, is_eager=True, callback=_print_version, help="Show the version."
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 @click.pass_context
 def soup(ctx: click.Context, debug: bool) -> None:
-    """The flight recorder of a fine-tuned model: every command goes on a signed, append-only ledger."""
+    """Record every step of a fine-tuned model on a signed, append-only ledger."""
     ctx.meta["soup.debug"] = debug
 
 
@@ -106,7 +105,7 @@ def _run(
     from commands.redaction import Redactor
 
     context = Context.from_environment()
-    foreign = options.get("ledger")
+    foreign = options.pop("ledger", None)
     if foreign is not None and not _same(foreign, context.ledger):
         callback(Session(context, context.new_id(), Redactor(), foreign=Path(foreign)), **options)
         return
@@ -130,40 +129,34 @@ def _run(
 
 def _same(a: str | os.PathLike[str], b: Path) -> bool:
     try:
-        return os.path.samefile(a, b)
+        return Path(a).samefile(b)
     except OSError:
         return False
 
 
 def exit_code_of(error: BaseException) -> int:
     """Map what stopped a command to the code it exits with."""
-    from commands.record import Terminated
-
-    if isinstance(error, CommandError):
+    if isinstance(error, CommandError | click.exceptions.Exit):
         return error.exit_code
-    if isinstance(error, click.exceptions.Exit):
-        return error.exit_code
-    if isinstance(error, click.UsageError):
-        return USAGE
-    if isinstance(error, KeyboardInterrupt | click.Abort):
-        return INTERRUPTED
-    if isinstance(error, Terminated):
-        return TERMINATED
-    if isinstance(error, BrokenPipeError):
-        return OK  # the reader of our output had enough
-    return _exit_code_of_library(error)
+    return next((code for kinds, code in (*CODES, *_library_codes()) if isinstance(error, kinds)), ERROR)
 
 
-def _exit_code_of_library(error: BaseException) -> int:
+CODES: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], int], ...] = (
+    (click.UsageError, USAGE),
+    ((KeyboardInterrupt, click.Abort), INTERRUPTED),
+    (Terminated, TERMINATED),
+    (BrokenPipeError, OK),  # the reader of our output had enough
+)
+
+
+def _library_codes() -> tuple[tuple[type[BaseException], int], ...]:
     from ledger.errors import AlteredError, TooNewError, UnwritableError
 
-    if isinstance(error, AlteredError):
-        return AlteredEvidence.exit_code
-    if isinstance(error, TooNewError):
-        return Incomplete.exit_code
-    if isinstance(error, UnwritableError):
-        return Unrecordable.exit_code
-    return ERROR
+    return (
+        (AlteredError, AlteredEvidence.exit_code),
+        (TooNewError, Incomplete.exit_code),
+        (UnwritableError, Unrecordable.exit_code),
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -204,6 +197,8 @@ def _usage_error(error: click.UsageError, arguments: list[str]) -> int:
     if isinstance(error, click.exceptions.NoArgsIsHelpError):
         click.echo(error.format_message())
         return USAGE
+    if len(error.message) > MAX_MESSAGE:
+        error.message = f"{error.message[:MAX_MESSAGE]} ..."
     name = error.ctx.command_path.partition(" ")[2] if error.ctx else ""
     try:
         with bracket(Context.from_environment(), name or "soup", ("soup", *arguments), exit_code_of=exit_code_of):
@@ -220,6 +215,8 @@ def _usage_error(error: click.UsageError, arguments: list[str]) -> int:
 def _explain(error: BaseException, *, debug: bool, as_json: bool) -> int:
     code = exit_code_of(error)
     if debug:
+        import traceback
+
         traceback.print_exception(error)
     if isinstance(error, BrokenPipeError):
         return code
@@ -250,8 +247,6 @@ def _is_ours(error: BaseException) -> bool:
 
 
 def _terminate(_: int, __: FrameType | None) -> None:
-    from commands.record import Terminated
-
     raise Terminated
 
 

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from commands.errors import InputError, Unrecordable, because, quoted
+from commands.version import VERSION
 
 if TYPE_CHECKING:
     from ledger.commit import Signer
@@ -81,7 +82,13 @@ class Context:
     @staticmethod
     def new_id() -> str:
         """UUIDv7 (RFC 9562 section 5.7): sortable by the millisecond it was made."""
-        bits = (time.time_ns() // 1_000_000) << 80 | 0x7 << 76 | secrets.randbits(12) << 64 | 0b10 << 62 | secrets.randbits(62)
+        bits = (
+            (time.time_ns() // 1_000_000) << 80
+            | 0x7 << 76
+            | secrets.randbits(12) << 64
+            | 0b10 << 62
+            | secrets.randbits(62)
+        )
         text = f"{bits:032x}"
         return "-".join((text[:8], text[8:12], text[12:16], text[16:20], text[20:]))
 
@@ -106,7 +113,7 @@ class Context:
                 heads_directory=self.heads,
                 clock=self.clock,
                 command=command,
-                version=soup_version(),
+                version=VERSION,
             )
         except UnwritableError as error:
             raise Unrecordable(f"{error}", "nothing was done: a command that cannot be recorded does not run") from None
@@ -164,14 +171,3 @@ def _prompted() -> bytes | None:
     if not (sys.stdin and sys.stdin.isatty()):
         return None
     return getpass.getpass("Passphrase of the soup keys: ").encode() or None
-
-
-@cache
-def soup_version() -> str:
-    """Give soup's own version."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    try:
-        return version("soup-ledger")
-    except PackageNotFoundError:  # run from a source tree that was never installed
-        return "0+source"

@@ -14,12 +14,11 @@ A kill between 3 and 5 leaves *rendered, not published*: the next command says s
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-
-import click
 
 from commands.errors import OutputError, quoted
 from commands.publish import Publication
@@ -78,7 +77,7 @@ def emit(
         publication.commit()
     for document, raw in rendered:
         if document.target is None:
-            click.get_binary_stream("stdout").write(raw)
+            sys.stdout.buffer.write(raw)
         else:
             session.outputs.append(str(document.target.path))
     session.at_the_end(
@@ -104,7 +103,7 @@ def aim_file(path: Path, same: str = "", *, force: bool) -> Target:
 
 def recorded_path(session: Session, path: Path) -> str:
     """Give a path as the ledger keeps it: absolute, one's home as a placeholder."""
-    return printable(session.redactor.text(os.path.abspath(path)))
+    return printable(session.redactor.text(os.path.normpath(Path.cwd() / path)))
 
 
 def restore_path(recorded: str) -> Path:
@@ -115,9 +114,7 @@ def restore_path(recorded: str) -> Path:
     return Path(restored)
 
 
-def _event(
-    session: Session, document: Wanted, raw: bytes, streams: Sequence[str], position: int
-) -> DocumentRendered:
+def _event(session: Session, document: Wanted, raw: bytes, streams: Sequence[str], position: int) -> DocumentRendered:
     kind = documents.kind_of(document.kind)
     target = None if document.target is None else recorded_path(session, document.target.path)
     return DocumentRendered(

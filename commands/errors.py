@@ -78,6 +78,10 @@ class Unrecordable(CommandError):  # noqa: N818 -- as above
     exit_code = 74
 
 
+class Terminated(BaseException):
+    """SIGTERM arrived."""
+
+
 def quoted(value: str | os.PathLike[str]) -> str:
     """Return a path or word in quotes: control, bidirectional and undecodable characters become escapes."""
     return repr(os.fspath(value))

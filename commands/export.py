@@ -34,7 +34,7 @@ The chain in plain SQL (DuckDB); it returns no row when every header hashes to i
 The payloads likewise: SHA-256 over salt and payload is content.payload in the header.
 
     SELECT position FROM '{entries}'
-    WHERE sha256(unhex(salt) || payload::BLOB) <> header::VARCHAR::JSON->>'$.content.payload';
+    WHERE sha256(unhex(salt) || encode(payload)) <> header::VARCHAR::JSON->>'$.content.payload';
 """
 
 
@@ -43,14 +43,9 @@ def write_export(session: Session, form: str, output: Path, *, force: bool) -> l
     with session.reader() as reader, tempfile.TemporaryDirectory(prefix="soup-export-") as scratch:
         parts = list(_parts(reader, form, output, Path(scratch)))
         with Publication() as publication:
-            staged = [
-                publication.stage(aim_file(path, force=force), content, mode=0o600)
-                for path, content in parts
-            ]
+            staged = [publication.stage(aim_file(path, force=force), content, mode=0o600) for path, content in parts]
             if session.writer is not None:  # record, then publish
-                files = [
-                    FileDigest(path=one.target.path.name, sha256=one.sha256, size=one.size) for one in staged
-                ]
+                files = [FileDigest(path=one.target.path.name, sha256=one.sha256, size=one.size) for one in staged]
                 event = LedgerExported(format=form, size=reader.size, checkpoint=reader.checkpoint(), files=files)
                 session.append([(session.stream, event)])
             publication.commit()
@@ -83,4 +78,3 @@ def _chunks(path: Path) -> Iterator[bytes]:
     with path.open("rb") as stream:
         while chunk := stream.read(CHUNK):
             yield chunk
-

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,9 @@ def show(session: Session, role: str, as_json: bool) -> None:
 
 @keys.command()
 @ROLE
-@click.option("--trust-root", "whole", is_flag=True, help="Ledger id, log key and root author key: all that a verifier needs.")
+@click.option(
+    "--trust-root", "whole", is_flag=True, help="Ledger id, log key and root author key: all that a verifier needs."
+)
 @click.option("--format", "form", type=click.Choice(["vkey", "pem", "hex"]), default="vkey", show_default=True)
 @click.option("--output", type=click.Path(path_type=Path), help="Write to this file instead of stdout.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
@@ -70,7 +73,7 @@ def export(session: Session, role: str, whole: bool, form: str, output: Path | N
         identity = read_identity(reader)
     document = trust_root(identity) if whole else FORMS[form](identity, role)
     if output is None:
-        click.get_binary_stream("stdout").write(document)
+        sys.stdout.buffer.write(document)
         return
     from commands.emit import write_file
 

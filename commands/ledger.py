@@ -10,17 +10,20 @@ import click
 
 from commands import terminal
 from commands.cli import SETTINGS, recorded
-from commands.errors import Incomplete, InputError
+from commands.errors import AlteredEvidence, Incomplete, InputError
 from commands.keyring import read_checkpoint, read_trust
 from commands.record import Session
 from ledger import heads, note
 from ledger.entry import time_text
+from ledger.errors import MalformedError
 from ledger.identity import Identity, read_identity
-from ledger.reader import Record
+from ledger.reader import LedgerUnreadableError, Record
 from ledger.verify import Verification, verify
 
 FOREIGN = click.option(
-    "--ledger", type=click.Path(exists=True, dir_okay=False), help="Read this ledger instead of your own; leaves no trace."
+    "--ledger",
+    type=click.Path(exists=True, dir_okay=False),
+    help="Read this ledger instead of your own; leaves no trace.",
 )
 JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
@@ -32,20 +35,32 @@ def ledger() -> None:
 
 @ledger.command(name="verify")
 @FOREIGN
-@click.option("--key", "keys", multiple=True, metavar="PUBLIC", help="A trust root file, or a public key (file, vkey, hex, PEM).")
 @click.option(
-    "--against", "against", multiple=True, type=click.Path(path_type=Path), metavar="CHECKPOINT", help="A head seen earlier."
+    "--key", "keys", multiple=True, metavar="PUBLIC", help="A trust root file, or a public key (file, vkey, hex, PEM)."
+)
+@click.option(
+    "--against",
+    "against",
+    multiple=True,
+    type=click.Path(path_type=Path),
+    metavar="CHECKPOINT",
+    help="A head seen earlier.",
 )
 @JSON
 @recorded(tolerant=True)
-def verify_command(
-    session: Session, ledger: str | None, keys: tuple[str, ...], against: tuple[Path, ...], as_json: bool
-) -> None:
+def verify_command(session: Session, keys: tuple[str, ...], against: tuple[Path, ...], as_json: bool) -> None:
     """Account for every byte of a ledger; name the first bad entry.
 
     Exit code 0: verified under a trust root. 3: altered. 4: nothing wrong was found, but it cannot be called valid (no
     trusted key, or a format of a newer soup).
     """
+    try:
+        _verify(session, keys, against, as_json=as_json)
+    except (MalformedError, LedgerUnreadableError) as error:
+        raise AlteredEvidence(f"this is not an intact ledger: {error}") from None
+
+
+def _verify(session: Session, keys: tuple[str, ...], against: tuple[Path, ...], *, as_json: bool) -> None:
     trust = read_trust(keys)
     texts = [read_checkpoint(path) for path in against]
     with session.reader() as reader:
@@ -65,11 +80,13 @@ def verify_command(
 
 @ledger.command()
 @FOREIGN
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1, 10_000_000), help="Newest entries to list.")
+@click.option(
+    "--limit", default=50, show_default=True, type=click.IntRange(1, 10_000_000), help="Newest entries to list."
+)
 @click.option("--stream", help="Only entries of this stream, for example key/<id>.")
 @JSON
 @recorded(tolerant=True)
-def log(session: Session, ledger: str | None, limit: int, stream: str | None, as_json: bool) -> None:  # noqa: ARG001
+def log(session: Session, limit: int, stream: str | None, as_json: bool) -> None:
     """List entries, oldest first. With --json one object a line, payloads included."""
     with session.reader() as reader:
         records = list(reader.stream(stream))[-limit:] if stream else reader.records(max(1, reader.size - limit + 1))
@@ -91,7 +108,7 @@ def log(session: Session, ledger: str | None, limit: int, stream: str | None, as
 @click.argument("position", type=click.IntRange(1))
 @FOREIGN
 @recorded(tolerant=True)
-def show(session: Session, position: int, ledger: str | None) -> None:  # noqa: ARG001
+def show(session: Session, position: int) -> None:
     """Show one entry whole: header, payload, and the signatures that cover it."""
     with session.reader() as reader:
         record = reader.record(position)
@@ -110,7 +127,7 @@ def show(session: Session, position: int, ledger: str | None) -> None:  # noqa: 
 @click.option("--output", type=click.Path(path_type=Path), help="Write to this file instead of stdout.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @recorded(tolerant=True)
-def checkpoint(session: Session, ledger: str | None, output: Path | None, force: bool) -> None:  # noqa: ARG001
+def checkpoint(session: Session, output: Path | None, force: bool) -> None:
     """Print the newest checkpoint (a C2SP signed note). Keep it where this machine cannot reach it."""
     with session.reader() as reader:
         text = reader.checkpoint()
@@ -129,7 +146,7 @@ def checkpoint(session: Session, ledger: str | None, output: Path | None, force:
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="A directory; for sqlite, a file.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @recorded(tolerant=True)
-def export(session: Session, ledger: str | None, form: str, output: Path, force: bool) -> None:  # noqa: ARG001
+def export(session: Session, form: str, output: Path, force: bool) -> None:
     """Write a copy for handing over: entries, commits with their envelopes and checkpoints, and the public keys."""
     from commands.export import write_export
 
@@ -159,7 +176,7 @@ def _own_root(session: Session, identity: Identity) -> Identity | None:
 
 
 def _report(result: Verification, *, as_json: bool, kept: bool, given: int) -> None:
-    document = {
+    document: dict[str, Any] = {
         "ledger": result.identity.ledger,
         "entries": result.size,
         "commits": result.commits,
@@ -177,7 +194,9 @@ def _report(result: Verification, *, as_json: bool, kept: bool, given: int) -> N
         terminal.show_json(document)
         return
     click.echo(f"ledger      {result.identity.ledger}")
-    click.echo(f"checked     {result.size} entries in {result.commits} commits: chain, payloads, signatures, seals, tree")
+    click.echo(
+        f"checked     {result.size} entries in {result.commits} commits: chain, payloads, signatures, seals, tree"
+    )
     click.echo(f"root        {result.root.hex()}")
     click.echo(f"trusted     {', '.join(result.trusted) or 'nothing: no trust root was given'}")
     click.echo(f"heads       {given} given, {int(kept)} kept on this machine: contained")
@@ -201,5 +220,3 @@ def _entry(record: Record) -> dict[str, Any]:
         "payload": None if record.payload is None else json.loads(record.payload),
         "salt": None if record.salt is None else record.salt.hex(),
     }
-
-

@@ -24,7 +24,9 @@ from projections import documents
 
 
 @click.command(context_settings=SETTINGS)
-@click.option("--check", "check", is_flag=True, help="Only compare; the projection file is checked row by row, not replaced.")
+@click.option(
+    "--check", "check", is_flag=True, help="Only compare; the projection file is checked row by row, not replaced."
+)
 @click.option("--publish", "publish", is_flag=True, help="Complete documents that were rendered, and not published.")
 @click.option("--force", is_flag=True, help="With --publish: replace files that soup has not written.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")

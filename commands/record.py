@@ -21,9 +21,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from commands import audit_file, origin
-from commands.context import Context, soup_version
+from commands.context import Context
 from commands.errors import InputError, Unrecordable
+from commands.pending import pending
 from commands.redaction import Redactor
+from commands.version import VERSION
 from ledger.commit import Commit
 from ledger.errors import LedgerError
 from ledger.events.base import Event
@@ -35,10 +37,6 @@ MAX_ARGUMENT = 16_384
 """Characters of one argument that are kept, after redaction."""
 MAX_ARGUMENTS = 1_000_000
 """Characters of all arguments that are kept."""
-
-
-class Terminated(BaseException):
-    """SIGTERM arrived."""
 
 
 @dataclass
@@ -66,7 +64,7 @@ class Session:
         try:
             return self.writer.append(self.command, events)
         except LedgerError as error:
-            raise Unrecordable(f"cannot write the ledger: {error}") from None
+            raise Unrecordable(str(error)) from None
 
     def at_the_end(self, events: Sequence[tuple[str, Event]]) -> None:
         """Record `events` in the commit that closes the bracket."""
@@ -98,6 +96,7 @@ def bracket(
         except Unrecordable as error:
             error.hint = "nothing was done: a command that cannot be recorded does not run"
             raise
+        _report_pending(session)
         try:
             yield session
         except BaseException as error:
@@ -120,6 +119,19 @@ def _keep_audit_file_up(session: Session) -> None:
             print(f"soup: warning: the audit log is {behind} entries behind; it catches up", file=sys.stderr)  # noqa: T201
 
 
+def _report_pending(session: Session) -> None:
+    """Tell of documents that a killed command has left on the record and not at their target."""
+    try:
+        with session.reader() as reader:
+            waiting = list(pending(reader, session.command))
+    except LedgerError as error:
+        print(f"soup: warning: {error}; run: soup ledger verify", file=sys.stderr)  # noqa: T201
+        return
+    for document in waiting:
+        line = f"entry {document.record.position}: {document.event.target} was rendered, not published"
+        print(f"soup: {line}; run: soup rebuild --publish", file=sys.stderr)  # noqa: T201
+
+
 def _started(session: Session, name: str, argv: Sequence[str]) -> CommandStarted:
     redactor = session.redactor
     return CommandStarted(
@@ -128,7 +140,7 @@ def _started(session: Session, name: str, argv: Sequence[str]) -> CommandStarted
         directory=printable(redactor.text(_directory())),
         operator=origin.operator(session.context.environ, redactor.text),
         process=origin.process(),
-        soup_version=soup_version(),
+        soup_version=VERSION,
         redactions=dict(redactor.counts),
     )
 

@@ -12,7 +12,9 @@ from typing import Any
 import click
 
 # C0 and C1 controls, DEL, and the bidirectional controls that can make text read as other text (Unicode TR 36).
-_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|[\ud800-\udfff]")
+_CONTROL = re.compile(
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069\ufeff]|[\ud800-\udfff]"
+)
 
 
 def neutral(value: object) -> str:

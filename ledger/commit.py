@@ -146,8 +146,8 @@ def seal(
     for index, (draft, digest, content) in enumerate(zip(drafts, digests, contents, strict=True)):
         position += 1
         last = leaf(header_bytes(content, position, last.hex(), logged_text, index, count, commit))
-        frontier.append(last)
         entries.append(Entry(position, draft, digest, last))
+    frontier.extend([entry.hash for entry in entries])
     checkpoint = note.seal(note.Checkpoint(origin, position, frontier.root()), log.sign, log.public)
     return Commit(
         first=head.size + 1,

@@ -4,34 +4,31 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import cache
 
 import msgspec
 
 from ledger.errors import MalformedError, TooNewError
 from ledger.events import EVENT_TYPES, Event
 
-
-def check_type(event_type: str) -> None:
-    """Refuse a type that the table does not hold; say so where it looks like one of a newer soup."""
-    if event_type in EVENT_TYPES:
-        return
-    name, _, version = event_type.partition("/")
-    known = {known.partition("/")[0] for known in EVENT_TYPES}
-    if name in known and re.fullmatch(r"[1-9][0-9]{0,3}", version):
-        raise TooNewError(f"event type {event_type!r} was written by a newer soup. Upgrade soup to read it.")
-    raise MalformedError(f"event type {event_type!r} is not in this soup's table")
+_DECODERS: dict[str, Callable[[bytes], Event]] = {
+    name: msgspec.json.Decoder(kind).decode for name, kind in EVENT_TYPES.items()
+}
 
 
 def decode_event(event_type: str, payload: bytes) -> Event:
     """Read a payload. Raises TooNewError, or MalformedError for an unknown type or a payload that does not fit it."""
-    check_type(event_type)
     try:
-        return _decoder(event_type)(payload)
+        return _DECODERS[event_type](payload)
+    except KeyError:
+        raise _unknown(event_type) from None
     except msgspec.DecodeError as error:
         raise MalformedError(f"the payload is no {event_type}: {error}") from None
 
 
-@cache
-def _decoder(event_type: str) -> Callable[[bytes], Event]:
-    return msgspec.json.Decoder(EVENT_TYPES[event_type]).decode
+def _unknown(event_type: str) -> MalformedError | TooNewError:
+    """Tell a type that a newer soup may have written from one that nobody has."""
+    name, _, version = event_type.partition("/")
+    known = {known.partition("/")[0] for known in EVENT_TYPES}
+    if name in known and re.fullmatch(r"[1-9][0-9]{0,3}", version):
+        return TooNewError(f"event type {event_type!r} was written by a newer soup. Upgrade soup to read it.")
+    return MalformedError(f"event type {event_type!r:.100} is not in this soup's table")

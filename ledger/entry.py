@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from hashlib import sha256
 
 from ledger.errors import MalformedError
@@ -31,21 +32,20 @@ MIN_TIME = 0
 MAX_TIME = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z in microseconds
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_second, _text = -1, ""
 
 
+@lru_cache(maxsize=64)
 def time_text(microseconds: int) -> str:
-    """RFC 3339, UTC, six digits: `2026-11-22T20:00:00.000001Z`."""
-    global _second, _text  # noqa: PLW0603 - a one-line cache: entries of a commit share their second
+    """RFC 3339, UTC, six digits: `2026-11-22T20:00:00.000001Z`. Entries of a commit share their time, hence the cache."""
+    if not MIN_TIME <= microseconds <= MAX_TIME:
+        raise MalformedError(f"time {microseconds} is not between 1970 and 9999")
     second, fraction = divmod(microseconds, 1_000_000)
-    if second != _second:
-        if not MIN_TIME <= microseconds <= MAX_TIME:
-            raise MalformedError(f"time {microseconds} is not between 1970 and 9999")
-        _text = (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
-        if len(_text) != 19:  # glibc writes years below 1000 without leading zeros; none can be reached here
-            raise MalformedError(f"time {microseconds} has no RFC 3339 form")
-        _second = second
-    return f"{_text}.{fraction:06d}Z"
+    return f"{_second_text(second)}.{fraction:06d}Z"
+
+
+@lru_cache(maxsize=64)
+def _second_text(second: int) -> str:
+    return (_EPOCH + timedelta(seconds=second)).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def parse_time(text: str) -> int:
@@ -74,7 +74,7 @@ def check_fields(stream: str, event_type: str, command: str) -> None:
 def content_bytes(
     stream: str, version: int, event_type: str, time: int, command: str, author: str, payload: str, size: int
 ) -> bytes:
-    """The author's part. `author` and `payload` are hex; `time` is in microseconds; `size` in bytes."""
+    """Give the author's part. `author` and `payload` are hex; `time` is in microseconds; `size` in bytes."""
     return (
         f'{{"author":"{author}","command":"{command}","format":{FORMAT},"payload":"{payload}","size":{size},'
         f'"stream":"{stream}","time":"{time_text(time)}","type":"{event_type}","version":{version}}}'
@@ -84,7 +84,7 @@ def content_bytes(
 def header_bytes(
     content: bytes, position: int, previous: str, logged: str, index: int, count: int, commit: str
 ) -> bytes:
-    """The whole header. `previous` and `commit` are hex; `logged` is the log's time as text."""
+    """Give the whole header. `previous` and `commit` are hex; `logged` is the log's time as text."""
     log = (
         f'{{"commit":"{commit}","count":{count},"index":{index},"logged":"{logged}",'
         f'"position":{position},"previous":"{previous}"}}'

@@ -32,6 +32,7 @@ ROLES: tuple[Role, ...] = ("author", "log")
 MAX_KEY_FILE = 4096
 # libsodium's INTERACTIVE limits: what a command may cost each time. A file may ask for more, but not for the machine.
 OPSLIMIT, MEMLIMIT = 2, 64 * 1024 * 1024
+MIN_MEMLIMIT = 8192
 MAX_OPSLIMIT, MAX_MEMLIMIT = 8, 1024 * 1024 * 1024
 
 
@@ -168,7 +169,7 @@ def _read(path: Path) -> KeyFile:
 
 
 def _unlock(path: Path, kdf: Kdf, passphrase: bytes, box: bytes) -> bytes:
-    if not (1 <= kdf.opslimit <= MAX_OPSLIMIT and 8192 <= kdf.memlimit <= MAX_MEMLIMIT):
+    if not (1 <= kdf.opslimit <= MAX_OPSLIMIT and MIN_MEMLIMIT <= kdf.memlimit <= MAX_MEMLIMIT):
         raise KeyUnavailableError(f"{path} asks for more work or memory than a passphrase may cost")
     key = _derive(passphrase, kdf)
     size = bindings.crypto_secretbox_NONCEBYTES

@@ -12,7 +12,6 @@ What is true here:
 
 from __future__ import annotations
 
-import os
 import shutil
 import sqlite3
 import stat
@@ -21,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from ledger import schema
@@ -40,6 +39,12 @@ SELECT e.rowid, e.originator_id, e.originator_version, e.topic, e.time, e.payloa
 FROM entries AS e
 LEFT JOIN payloads AS p ON p.position = e.rowid
 LEFT JOIN commits AS c ON c.first = e."commit"
+"""
+
+_COMMITS = "SELECT first, count, author, command, logged, envelope, checkpoint FROM commits ORDER BY first"
+_ENTRIES = """
+SELECT e.rowid, e.originator_id, e.originator_version, e.topic, e."commit", e.time, e.payload, e.size, e.hash, p.salt, p.body
+FROM entries AS e LEFT JOIN payloads AS p ON p.position = e.rowid ORDER BY e.rowid
 """
 
 
@@ -88,20 +93,9 @@ class CommitRow(NamedTuple):
     checkpoint: str
 
 
-class EntryRow(NamedTuple):
-    """An entry as stored, with its payload; nothing has been checked."""
-
-    position: int
-    stream: str
-    version: int
-    type: str
-    commit: int
-    time: int
-    payload_sha256: bytes
-    size: int
-    hash: bytes
-    salt: bytes | None
-    body: bytes | None
+EntryRow = tuple[int, str, int, str, int, int, bytes, int, bytes, bytes | None, bytes | None]
+"""An entry as stored: position, stream, version, type, commit, time, payload digest, size, hash, and salt and body of its
+payload. A plain tuple: a million of them are made in a verification. Nothing has been checked."""
 
 
 class Reader:
@@ -152,7 +146,7 @@ class Reader:
         """Let the snapshot go, and remove a private copy."""
         self._stack.close()
 
-    def __enter__(self) -> Reader:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -165,24 +159,11 @@ class Reader:
 
     def commits(self) -> Iterator[CommitRow]:
         """Iterate over the commits in order, unchecked."""
-        return _fetch(
-            self.path,
-            self.execute(
-                "SELECT first, count, author, command, logged, envelope, checkpoint FROM commits ORDER BY first"
-            ),
-            CommitRow,
-        )
+        return map(CommitRow._make, self._all(_COMMITS))
 
     def entries(self) -> Iterator[EntryRow]:
         """Iterate over the stored entries in order, unchecked."""
-        return _fetch(
-            self.path,
-            self.execute(
-                'SELECT e.rowid, e.originator_id, e.originator_version, e.topic, e."commit", e.time, e.payload, e.size, '
-                "e.hash, p.salt, p.body FROM entries AS e LEFT JOIN payloads AS p ON p.position = e.rowid ORDER BY e.rowid"
-            ),
-            EntryRow,
-        )
+        return self._all(_ENTRIES)
 
     def records(self, first: int = 1, last: int | None = None) -> Iterator[Record]:
         """Iterate over positions `first` to `last`, each checked on its own. Raises AlteredError at the first that fails."""
@@ -256,20 +237,24 @@ class Reader:
         finally:
             target.close()
 
+    def _all(self, statement: str) -> Iterator[Any]:
+        with _foreign_errors(self.path):
+            yield from self._connection.execute(statement)
+
     def _records(self, where: str, parameters: tuple[Any, ...]) -> Iterator[Record]:
         commit_first, commit, author, logged_text = -1, "", "", ""
         cursor = self.execute(_RECORDS + where, parameters)
         with _foreign_errors(self.path):
             for (
                 position, stream, version, event_type, time, digest, size, stored, salt, body,
-                previous, first, count, author_id, command, logged, envelope,
+                before, first, count, author_id, command, logged, envelope,
             ) in cursor:  # fmt: skip
                 if first is None:
                     raise AlteredError("its commit is missing", position=position, attack="missing")
                 if first != commit_first:
                     commit_first, commit = first, sha256(envelope).hexdigest()
                     author, logged_text = author_id.hex(), time_text(logged)
-                previous = ZERO if position == 1 else previous or b""
+                previous = ZERO if position == 1 else before or b""
                 content = content_bytes(stream, version, event_type, time, command, author, digest.hex(), size)
                 header = header_bytes(content, position, previous.hex(), logged_text, position - first, count, commit)
                 if leaf(header) != stored:
@@ -280,11 +265,6 @@ class Reader:
                     position, stream, version, event_type, time, command, author, digest, size, salt, body,
                     previous, stored, header, logged, position - first, count, commit,
                 )  # fmt: skip
-
-
-def _fetch(path: Path, cursor: sqlite3.Cursor, kind: Any) -> Iterator[Any]:
-    with _foreign_errors(path):
-        yield from map(kind._make, cursor)
 
 
 class _foreign_errors:  # noqa: N801 - reads as a statement; a class, since a generator cannot wrap a `yield from` cheaply
@@ -341,7 +321,7 @@ def _fingerprint(path: Path) -> tuple[Any, ...]:
     marks: list[Any] = []
     for part in (path, _wal(path)):
         try:
-            status = os.stat(part)
+            status = part.stat()
             marks.append((status.st_ino, status.st_size, status.st_mtime_ns))
         except FileNotFoundError:
             marks.append(None)

@@ -32,8 +32,8 @@ from eventsourcing.sqlite import (
 )
 
 from ledger import note, schema, tree
-from ledger.commit import Commit, Draft, Head, Signer, seal
 from ledger.command_index import index_statement
+from ledger.commit import Commit, Draft, Head, Signer, seal
 from ledger.entry import SALT_BYTES
 from ledger.errors import MalformedError, UnwritableError
 
@@ -103,8 +103,7 @@ class SealingRecorder(SQLiteApplicationRecorder):
         Raises the library's IntegrityError where a stream has that version already, UnwritableError where the head is in doubt.
         """
         with self.datastore.transaction(commit=True) as cursor:
-            commit = self._record(cursor, stored_events, **kwargs)
-        return commit
+            return self._record(cursor, stored_events, **kwargs)
 
     def found(self, stored_events: Sequence[StoredEvent], **kwargs: Any) -> Commit | None:
         """Create the tables and the genesis commit in one transaction; None where a ledger is there already."""

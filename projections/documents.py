@@ -22,8 +22,8 @@ from typing import cast
 
 from ledger.events.document import DocumentRendered
 from ledger.reader import Reader, Record
-from projections.kinds import DOCUMENTS, DocumentKind
 from projections.errors import ProjectionError
+from projections.kinds import DOCUMENTS, DocumentKind
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +93,9 @@ def compare(reader: Reader, origin: str, record: Record) -> Comparison:
     here = libraries(event.kind)
     if here != event.libraries:
         return Comparison(record, event, "not comparable", f"rendered with {event.libraries}, this has {here}", None)
-    return Comparison(record, event, "different", f"the ledger says {event.sha256[:16]}..., these bytes differ", document)
+    return Comparison(
+        record, event, "different", f"the ledger says {event.sha256[:16]}..., these bytes differ", document
+    )
 
 
 def rendered(reader: Reader, last: int | None = None) -> list[Record]:

@@ -25,6 +25,7 @@ from ledger.errors import AlteredError
 from ledger.events.ledger import LedgerCreated
 from ledger.reader import Reader, Record
 from projections import catalog, load
+from projections.load import quoted
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
@@ -37,13 +38,24 @@ Source = Literal["ledger", "cache"]
 class View:
     """The catalog's views over one prefix. Use as a context manager; one question at a time."""
 
-    def __init__(self, connection: DuckDBPyConnection, stack: ExitStack, *, last: int, source: Source) -> None:
-        """Take a connection in which `entries` exists; create the views and lock it."""
+    def __init__(
+        self,
+        connection: DuckDBPyConnection,
+        stack: ExitStack,
+        *,
+        last: int,
+        source: Source,
+        exports: Path | None = None,
+    ) -> None:
+        """Take a connection in which `entries` exists; create the views and lock it.
+
+        `exports` is an empty private directory, the only one that may be written to: for Parquet.
+        """
         self.last, self.source = last, source
         self._connection, self._stack = connection, stack
         for file in catalog.VIEWS.values():
             connection.execute(catalog.statement(file))
-        lock(connection)
+        lock(connection, exports)
 
     @classmethod
     def of_streams(cls, reader: Reader, streams: Iterable[str], last: int) -> View:
@@ -52,26 +64,26 @@ class View:
         return cls._in_memory(merge(*found, key=lambda record: record.position), min(last, reader.size))
 
     @classmethod
-    def of_prefix(cls, reader: Reader, last: int) -> View:
+    def of_prefix(cls, reader: Reader, last: int, *, exports: Path | None = None) -> View:
         """Show all entries up to position `last`. Raises AlteredError at one that does not hold."""
         last = min(last, reader.size)
         if last < LARGE:
-            return cls._in_memory(reader.records(1, last), last)
+            return cls._in_memory(reader.records(1, last), last, exports)
         with ExitStack() as stack:
             path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soup-view-"))) / "entries.duckdb"
             load.fill(path, reader, load.Span(1, last))
             connection = stack.enter_context(connect(threads=1))
             attach(connection, path)
             connection.execute("CREATE VIEW entries AS FROM built.entries")
-            return cls(connection, stack.pop_all(), last=last, source="ledger")
+            return cls(connection, stack.pop_all(), last=last, source="ledger", exports=exports)
 
     @classmethod
-    def _in_memory(cls, records: Iterator[Record], last: int) -> View:
+    def _in_memory(cls, records: Iterator[Record], last: int, exports: Path | None = None) -> View:
         with ExitStack() as stack:
             connection = stack.enter_context(connect(threads=1))
             load.create(connection)
             load.append(connection, records)
-            return cls(connection, stack.pop_all(), last=last, source="ledger")
+            return cls(connection, stack.pop_all(), last=last, source="ledger", exports=exports)
 
     def rows(self, sql: str, parameters: Iterable[Any] = ()) -> list[tuple[Any, ...]]:
         """Run a statement of ours and give all its rows; times must be cast, DuckDB's own need a library for their zone."""
@@ -128,13 +140,12 @@ def connect(*, threads: int | None = None) -> DuckDBPyConnection:
 
 def attach(connection: DuckDBPyConnection, path: Path) -> None:
     """Attach a database file for reading, as `built`. Raises duckdb.Error where it is locked or no database."""
-    quoted = str(path).replace("'", "''")
-    connection.execute(f"ATTACH '{quoted}' AS built (READ_ONLY)")
+    connection.execute(f"ATTACH '{quoted(path)}' AS built (READ_ONLY)")
 
 
-def lock(connection: DuckDBPyConnection) -> None:
-    """Take everything away from the connection but answering. Cannot be undone."""
+def lock(connection: DuckDBPyConnection, exports: Path | None = None) -> None:
+    """Take everything away from the connection but answering, and writing to `exports`. Cannot be undone."""
+    if exports is not None:
+        connection.execute(f"SET allowed_directories = ['{quoted(exports)}/']")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
-
-

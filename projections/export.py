@@ -1,6 +1,6 @@
-"""A ledger as rows, for handing over: entries with the bytes that were hashed, commits with the bytes that were signed.
+r"""A ledger as rows, for handing over: entries with the bytes that were hashed, commits with the bytes that were signed.
 
-Digests are lower-case hex, so that plain SQL checks the chain: `sha256('\\x00'::BLOB || header)` equals `hash`, and
+Digests are lower-case hex, so that plain SQL checks the chain: `sha256('\x00'::BLOB || header)` equals `hash`, and
 `previous` equals the `hash` of the row before. The header's bytes stand as text: they are ASCII by construction.
 """
 
@@ -77,7 +77,9 @@ def parquet(reader: Reader, table: str, path: Path) -> None:
 
     columns = TABLES[table]
     listing = ", ".join(f'"{name}" {kind}' for name, kind in columns.items())
-    with duckdb.connect(":memory:", config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}) as db:
+    with duckdb.connect(
+        ":memory:", config={"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    ) as db:
         db.execute(f"CREATE TABLE t ({listing})")
         appender = db.appender("t")
         batch: list[tuple[Any, ...]] = []
@@ -96,7 +98,8 @@ def parquet(reader: Reader, table: str, path: Path) -> None:
 def keys(reader: Reader) -> bytes:
     """Give the registered keys as JSON Lines: role, verifier key, and the position from which it is valid."""
     found = []
-    for position, in reader.execute("SELECT rowid FROM entries WHERE topic = ? ORDER BY rowid", (KeyRegistered.TYPE,)).fetchall():  # fmt: skip
+    statement = "SELECT rowid FROM entries WHERE topic = ? ORDER BY rowid"
+    for (position,) in reader.execute(statement, (KeyRegistered.TYPE,)).fetchall():
         record = reader.record(position)
         event = record.event() if record else None
         if isinstance(event, KeyRegistered):

@@ -46,7 +46,7 @@ class Span(NamedTuple):
 
 
 def create(connection: DuckDBPyConnection) -> None:
-    """Create the empty table `entries`."""
+    """Create the empty table `entries`, unless it is there."""
     connection.execute(statement(ENTRIES))
 
 
@@ -114,12 +114,12 @@ def connect_file(path: Path) -> DuckDBPyConnection:
 
 def _fill(path: Path, reader: Reader, span: Span) -> None:
     with connect_file(path) as connection:
-        if not connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'entries'").fetchone():
-            create(connection)
         # One transaction: full row groups go straight to the file, and not a second time through its log.
         connection.execute("BEGIN")
+        create(connection)
         append(connection, reader.records(*span))
         connection.execute("COMMIT")
+        connection.execute("CHECKPOINT")
 
 
 def _fill_part(path: Path, source: Path, span: Span) -> None:
@@ -130,13 +130,14 @@ def _fill_part(path: Path, source: Path, span: Span) -> None:
 
 def _merge(path: Path, parts: list[Path]) -> None:
     with connect_file(path) as connection:
-        if not connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'entries'").fetchone():
-            create(connection)
-        connection.execute("BEGIN")
         for number, part in enumerate(parts):
-            connection.execute(f"ATTACH '{_quoted(part)}' AS part{number} (READ_ONLY)")
+            connection.execute(f"ATTACH '{quoted(part)}' AS part{number} (READ_ONLY)")
+        connection.execute("BEGIN")
+        create(connection)
+        for number in range(len(parts)):
             connection.execute(f"INSERT INTO entries SELECT * FROM part{number}.entries")  # noqa: S608 - a number
         connection.execute("COMMIT")
+        connection.execute("CHECKPOINT")
 
 
 def _source(reader: Reader) -> Path:
@@ -163,7 +164,6 @@ def _processes() -> int:
     return min(len(os.sched_getaffinity(0)), MAX_PROCESSES)
 
 
-def _quoted(path: Path) -> str:
+def quoted(path: Path) -> str:
+    """Give a path for use between the quotes of a statement, where no parameter can stand."""
     return str(path).replace("'", "''")
-
-

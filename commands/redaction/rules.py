@@ -67,11 +67,13 @@ _NOT_AN_OPTION = r"(?!--?[a-z][a-z-]{0,40}+(?:[=\s\"']|\Z))"
 
 
 def _name_before(found: re.Match[str]) -> str:
-    """Return the whole name whose end was found: `aws_` before `secret_access_key`."""
+    """Return the whole name whose end was found (`aws_` before `secret_access_key`); a URL's user is no name."""
     start = found.start()
     reach = max(0, start - 64)
     while start > reach and (found.string[start - 1].isalnum() or found.string[start - 1] in "_.-"):
         start -= 1
+    if found.string.endswith("://", 0, start):
+        return ""
     return re.split(r"[\\\"'\]\s]*(?:=|:|%3)", found.string[start : found.end()], maxsplit=1)[0]
 
 
@@ -105,7 +107,7 @@ RULES: tuple[Rule, ...] = (
     # What a name gives away.
     Rule("auth-header", "RFC 9110 11.6.2, RFC 6265 4.2", ("authorization", "cookie"),
          rf"(?i)(?:authorization|set-cookie|cookie){_ASSIGNS}",
-         rf"{_QUOTED}|((?:bearer|basic|token|bot|apikey|negotiate|ntlm)[ \t]{{1,4}}+[^\s\"',;]++)|([^\r\n\"']++)"),
+         rf"(?i){_QUOTED}|((?:bearer|basic|token|bot|apikey|negotiate|ntlm)[ \t]{{1,4}}+[^\s\"',;]++)|([^\r\n\"']++)"),
     Rule("option-secret", "command lines within texts", _SECRET_WORDS,
          rf"(?i)(?<![\w-])--?([a-z][\w.-]{{0,63}}+)\\?+[\"']?+(?:=|,?[ \t]{{1,4}}+{_NOT_AN_OPTION})",
          _VALUE, _secret_option),
@@ -132,14 +134,14 @@ RULES: tuple[Rule, ...] = (
          r"(?i)(?:[?&;]|%26)(?:x-amz-(?:signature|security-token|credential)|x-goog-(?:signature|credential)"
          r"|sig|signature|policy|key-pair-id|awsaccesskeyid|googleaccessid)=", r"([^\s&\"'<>#]++)"),
     Rule("bearer-token", "RFC 6750, 2.1", ("bearer",), r"(?i)(?<![a-z0-9])bearer[ \t]{1,4}+",
-         r"((?=[a-z._~+/-]{0,64}+\d)[\w.~+/=-]{8,}+|[\w.~+/=-]{20,}+)"),
+         r"((?=[A-Za-z._~+/-]{0,64}+\d)[\w.~+/=-]{8,}+|[\w.~+/=-]{20,}+)"),
     Rule("basic-credentials", "RFC 7617, 2", ("basic",),
          r"(?i)(?<![a-z0-9])basic[ \t]{1,4}+([a-z0-9+/]{8,4096}+)={0,2}+", measure=checks.basic_credentials),
     # Paths that name a person. The own home comes just before, built by the package.
     Rule("home-of-another", "Filesystem Hierarchy Standard 3.0, 3.8; macOS; Windows known folders", ("/home/", "Users"),
-         r"(?:[A-Za-z]:[\\/]{1,2}+Users[\\/]{1,2}+(?!(?:Public|Default|All Users)(?:[\\/]|\Z))"
+         r"(?:[A-Za-z]:[\\/]{1,2}+Users[\\/]{1,2}+(?!(?:Public|Default|All Users)(?![\w-]))"
          r"(?:[^\\/:*?\"<>|\r\n]{1,64}+(?=\\)|[^\s\\/:*?\"'<>|,;)]{1,64}+)"
-         r"|/(?:home|Users)/(?!Shared(?:/|\Z))[^\s\\/:\"'<>|,;()\[\]{}?#&=*`$]{1,255}+)", admits=_not_in_url),
+         r"|/(?:home|Users)/(?!Shared(?![\w-]))[^\s\\/:\"'<>|,;()\[\]{}?#&=*`$]{1,255}+)", admits=_not_in_url),
     # Clouds.
     Rule("aws-access-key", "AWS IAM user guide, unique identifiers", ("AKIA", "ASIA", "ABIA", "ACCA"),
          rf"{_LEFT}(?:AKIA|ASIA|ABIA|ACCA)[A-Z0-9]{{16}}(?![A-Za-z0-9])"
@@ -243,8 +245,8 @@ RULES: tuple[Rule, ...] = (
          rf"{_NUMBER}(?:1[ .-])?(?:\([2-9]\d\d\) ?|[2-9]\d\d[.-])[2-9]\d\d[ .-]\d{{4}}{_NUMBER_END}",
          measure=checks.phone_national),
     Rule("phone-european", "ITU-T E.123, national notation with trunk prefix 0", ("0",),
-         rf"{_NUMBER}(?<!\d )(?:0[1-9]([ .])\d\d(?:\1\d\d){{3}}|0[1-9]\d{{1,3}}+ \d{{3,4}}+ \d{{3,4}}+"
-         rf"|\(0\d{{2,4}}\) ?\d{{3,4}}+[ -]?\d{{3,5}}+|0[1-9]\d{{1,3}}+-\d{{6,8}}+){_NUMBER_END}(?! \d)",
+         rf"{_NUMBER}(?<!\d{{4}} )(?:0[1-9]([ .])\d\d(?:\1\d\d){{3}}|0[1-9]\d{{1,3}}+ \d{{3,4}}+ \d{{3,4}}+"
+         rf"|\(0\d{{2,4}}+\) ?\d{{3,4}}+[ -]?\d{{3,5}}+|0[1-9]\d{{1,3}}+-\d{{6,8}}+){_NUMBER_END}(?! \d{{4}}(?!\d))",
          measure=checks.phone_european),
     Rule("phone-labelled", "any notation behind its name", ("phone", "tel", "mobile", "fax", "whatsapp"),
          r"(?i)(?<![a-z0-9])(?:phone|telephone|tel|mobile|fax|whatsapp)(?![a-z0-9])[^\w\r\n+(]{1,6}+"

@@ -18,6 +18,8 @@ Hex64 = Annotated[str, Meta(pattern=r"\A[0-9a-f]{128}\Z")]
 """64 bytes (an Ed25519 signature) in lower-case hex."""
 Count = Annotated[int, Meta(ge=0, le=2**53 - 1)]
 Text = Annotated[str, Meta(max_length=MAX_TEXT)]
+Key = Annotated[str, Meta(pattern=r"\A[\x20-\x7e]{1,128}\Z")]
+"""A key of a map: ASCII, as canonical JSON demands."""
 Name = Annotated[str, Meta(min_length=1, max_length=1024)]
 Origin = Annotated[str, Meta(pattern=r"\A(observed|declared)\Z")]
 """`observed`: soup read the bytes and hashed them. `declared`: the operator typed it."""

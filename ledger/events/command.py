@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from ledger.events.base import Count, Event, Hex32, Name, Text
+from ledger.events.base import Count, Event, Hex32, Key, Name, Text
 
 
 class Base64Argument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -21,7 +21,7 @@ class Operator(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     uid: Count
     user: Text | None
-    claimed: dict[str, Text]
+    claimed: dict[Key, Text]
 
 
 class Process(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -44,7 +44,7 @@ class CommandStarted(Event, frozen=True, kw_only=True):
     operator: Operator
     process: Process
     soup_version: Name
-    redactions: dict[str, Count]
+    redactions: dict[Key, Count]
 
 
 class CommandFinished(Event, frozen=True, kw_only=True):
@@ -55,7 +55,7 @@ class CommandFinished(Event, frozen=True, kw_only=True):
     exit_code: Annotated[int, Meta(ge=0, le=255)]
     duration_us: Count  # monotonic clock, microseconds
     error: Text | None
-    redactions: dict[str, Count]
+    redactions: dict[Key, Count]
 
 
 class QueryExecuted(Event, frozen=True, kw_only=True):

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 
 import msgspec
 
-from ledger.events.base import Count, Digest, Event, Hex32, Hex64, Name, Text, Time
+from ledger.events.base import Count, Digest, Event, Hex32, Hex64, Key, Name, Text, Time
 
 
 class BomDeclared(Event, frozen=True, kw_only=True):
@@ -26,7 +26,7 @@ class BomDeclared(Event, frozen=True, kw_only=True):
     base: Digest | None
     config: Digest | None
     data: list[Digest]
-    redactions: dict[str, Count]
+    redactions: dict[Key, Count]
 
 
 class Dependency(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -52,7 +52,7 @@ class AttestationDeclared(Event, frozen=True, kw_only=True):
     started_on: Time | None
     finished_on: Time | None
     dependencies: list[Dependency]
-    redactions: dict[str, Count]
+    redactions: dict[Key, Count]
 
 
 class DocumentRendered(Event, frozen=True, kw_only=True):
@@ -62,7 +62,7 @@ class DocumentRendered(Event, frozen=True, kw_only=True):
 
     kind: Name  # a row of projections/kinds.py
     renderer: Name  # name/version of the renderer
-    libraries: dict[str, Text]  # versions of the libraries that shape the bytes
+    libraries: dict[Key, Text]  # versions of the libraries that shape the bytes
     media_type: Name
     sha256: Hex32
     size: Count

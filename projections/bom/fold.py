@@ -14,7 +14,7 @@ from ledger.events.base import Digest as RecordedDigest
 from ledger.events.command import CommandStarted
 from ledger.events.document import BomDeclared
 from ledger.reader import Record
-from projections.bom.facts import Artifact, BomFacts, Digest, FileFact, Kind, Origin, Role
+from projections.bom.facts import Artifact, BomFacts, Digest, FileFact, Origin, Role
 from projections.documents import Sources
 from projections.errors import ProjectionError
 
@@ -37,9 +37,7 @@ def bom_facts(sources: Sources) -> BomFacts:
     """Fold the newest declaration. Raises ProjectionError where there is none."""
     record, declared = _declaration(sources)
     events = [(other, other.event()) for other in sources.records if other.command == record.command]
-    observed = {
-        (event.role, event.sha256): event for _, event in events if isinstance(event, ArtifactObserved)
-    }
+    observed = {(event.role, event.sha256): event for _, event in events if isinstance(event, ArtifactObserved)}
     started = next((event for _, event in events if isinstance(event, CommandStarted)), None)
     single: tuple[tuple[Role, RecordedDigest | None], ...] = (
         ("model", declared.model),
@@ -51,7 +49,7 @@ def bom_facts(sources: Sources) -> BomFacts:
     return BomFacts(
         name=declared.name,
         version=declared.version,
-        declared_at=datetime.fromisoformat(time_text(record.time).replace("Z", "+00:00")),
+        declared_at=datetime.fromisoformat(time_text(record.time)),
         seed=record.hash.hex(),
         ledger_origin=sources.origin,
         position=record.position,
@@ -80,6 +78,6 @@ def _artifact(role: Role, digest: RecordedDigest, seen: ArtifactObserved | None)
         name=seen.path.rstrip("/").rpartition("/")[2] or seen.path,
         digest=found,
         size=seen.size,
-        kind=cast("Kind", seen.kind),
+        kind=seen.kind,
         files=tuple(FileFact(path=file.path, sha256=file.sha256, size=file.size) for file in seen.files),
     )

@@ -13,7 +13,7 @@ SELECT
   s.payload->>'$.command'                                  AS command,
   -- as one would type it in a shell; an argument that is not UTF-8 stands as base64:...
   array_to_string(list_transform(
-    s.payload->'$.argv[*]',
+    json_extract(s.payload, '$.argv[*]'),
     lambda argument: CASE
       WHEN json_type(argument) = 'OBJECT' THEN 'base64:' || (argument->>'$.base64')
       WHEN regexp_full_match(argument->>'$', '[A-Za-z0-9_@%+=:,./-]+') THEN argument->>'$'
@@ -34,8 +34,8 @@ SELECT
   TRY_CAST(s.payload->>'$.process.pid' AS BIGINT)          AS pid,
   s.payload->>'$.directory'                                AS directory,
   s.payload->>'$.soup_version'                             AS soup_version,
-  coalesce(list_sum(list_transform(s.payload->'$.redactions.*', lambda count: TRY_CAST(count AS BIGINT))), 0)::BIGINT
-  + coalesce(list_sum(list_transform(f.payload->'$.redactions.*', lambda count: TRY_CAST(count AS BIGINT))), 0)::BIGINT
+  (coalesce(list_sum(TRY_CAST(json_extract(s.payload, '$.redactions.*') AS BIGINT[])), 0)
+   + coalesce(list_sum(TRY_CAST(json_extract(f.payload, '$.redactions.*') AS BIGINT[])), 0))::BIGINT
                                                            AS redactions,
   s.command                                                AS command_id,
   lower(hex(s.hash))                                       AS hash,

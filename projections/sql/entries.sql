@@ -1,5 +1,5 @@
 -- the base of every view: one row an entry as it was sealed; times in microseconds since 1970, digests as bytes
-CREATE TABLE entries (
+CREATE TABLE IF NOT EXISTS entries (
   position       BIGINT  NOT NULL,  -- 1, 2, 3, no gaps; rows lie in this order
   stream         VARCHAR NOT NULL,
   version        BIGINT  NOT NULL,  -- in the stream

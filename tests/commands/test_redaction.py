@@ -7,11 +7,11 @@ import base64
 import os
 import re
 import string
-from re import _constants as op  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
+from re import _constants as op
+from re import _parser
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from commands.redaction import HOME, Redactor, checks, expand_home, names
@@ -54,7 +54,7 @@ def _digits(count: int) -> st.SearchStrategy[str]:
     return st.text(string.digits, min_size=count, max_size=count)
 
 
-PASSWORDS = st.text(string.ascii_letters + string.digits + "!$%*+-./:=@^_~", min_size=1, max_size=40).filter(
+PASSWORDS = st.text(string.ascii_letters + string.digits + "!$%*+-./:=@^_~", min_size=8, max_size=40).filter(
     lambda value: checks.set_value(value) and value[0] not in "=:*!>"
 )
 CARDS = st.one_of(
@@ -80,15 +80,15 @@ GENERATED: dict[str, tuple[str, str | st.SearchStrategy[str], str]] = {
     "putty-private-key": ("", r"Private-Lines: 2\n[A-Za-z0-9+/]{64}\n[A-Za-z0-9+/]{20}==", "\n"),
     "note-signer-key": ("", r"PRIVATE\+KEY\+[a-z/.]{1,20}\+[0-9a-f]{8}\+[A-Za-z0-9+/]{44}", ""),
     "auth-header": ("Authorization: ", r"Bearer [A-Za-z0-9._-]{1,60}", ""),
-    "option-secret": ("soup train --hf-token ", r"[A-Za-z0-9_]{1,40}[0-9]", " --config soup.yaml"),
+    "option-secret": ("soup train --hf-token ", r"[A-Za-z0-9_]{8,40}[0-9]", " --config soup.yaml"),
     "secret-line": ("\npassphrase: ", r"[a-z]{3,9}( [a-z]{3,9}){3,6}", "\n"),
     "secret-assignment": ("password=", PASSWORDS, ""),
     "token-assignment": ("HF_TOKEN=", r"[A-Za-z0-9_-]{8,40}[0-9][A-Za-z]", ""),
-    "xml-secret": ("<password>", r"[a-z]{1,20}", "</password>"),
-    "netrc-password": ("login bob password ", r"[a-z]{4,20}", "\n"),
-    "login-option": ("curl -u ", r"[a-z]{1,8}:[a-z]{1,20}", " x"),
+    "xml-secret": ("<password>", r"[a-z]{8,20}", "</password>"),
+    "netrc-password": ("login bob password ", r"[a-z]{8,20}", "\n"),
+    "login-option": ("curl -u ", r"[a-z]{4,8}:[a-z]{4,20}", " x"),
     "url-userinfo": ("https://", r"[a-z]{5,8}:[A-Za-z0-9%._~-]{1,40}", "@host.example/x"),
-    "url-password": ("postgresql://", r"[a-z]{1,8}:[a-z]{1,8}/[a-z]{1,8}", "@host/db"),
+    "url-password": ("postgresql://", r"[a-z]{3,8}:[a-z]{3,8}/[a-z]{3,8}", "@host/db"),
     "signed-url": ("https://host/x?X-Amz-Signature=", r"[0-9a-f]{64}", "&x=1"),
     "bearer-token": ("sent bearer ", r"[A-Za-z0-9]{10,30}[0-9]{2}", ""),
     "basic-credentials": (
@@ -145,44 +145,43 @@ GENERATED: dict[str, tuple[str, str | st.SearchStrategy[str], str]] = {
     "phone-international": ("", r"\+1 [2-9][02-9][0-9] [2-9][02-9][0-9] [0-9]{4}|\+49 [1-9][0-9]{2} [0-9]{7}|\+3[34][1-9][0-9]{9}", ""),
     "phone-us": ("", r"(\([2-9][02-9][0-9]\) |[2-9][02-9][0-9][.-])[2-9][02-9][0-9]-[0-9]{4}", ""),
     "phone-european": ("", r"0[1-9]( [0-9]{2}){4}|020 [0-9]{4} [0-9]{4}|0[1-9][0-9]{2}-[3-9][0-9]{6}", ""),
-    "phone-labelled": ("phone: ", r"[1-9][0-9]{2}[ /.-][0-9]{3}[ ][0-9]{4}", ""),
+    "phone-labelled": ("phone: ", r"[1-9][0-9]{2}[ /][0-9]{3} [0-9]{4}", ""),
 }  # fmt: skip
 
 
 def secrets_of(rule: str) -> st.SearchStrategy[str]:
     source = GENERATED[rule][1]
-    return st.from_regex(source, fullmatch=True, alphabet=st.characters(codec="ascii")) if isinstance(source, str) else source
+    return (
+        st.from_regex(source, fullmatch=True, alphabet=st.characters(codec="ascii"))
+        if isinstance(source, str)
+        else source
+    )
 
 
 # Harmless words, of the alphabet of prose, from which texts are made.
 SAFE_TEXT = st.lists(
-    st.sampled_from("the model was trained on dataset v2.1 with 0.5 dropout in Zürich and 模型 failed at step 100".split()),
+    st.sampled_from(
+        "the model was trained on dataset v2.1 with 0.5 dropout in Zürich and 模型 failed at step 100".split()
+    ),
     max_size=6,
 ).map(" ".join)
 
 
 @pytest.mark.parametrize("rule", GENERATED)
+@settings(deadline=None, max_examples=25)  # times 64 rules
 @given(data=st.data(), before=SAFE_TEXT, after=SAFE_TEXT, gap=st.sampled_from([" ", "\n", ", ", "; "]))
-def test_a_generated_secret_of_each_rule_never_survives_in_a_text(rule, data, before, after, gap):
+def test_a_generated_secret_of_each_rule_never_survives_in_a_text_and_is_counted_under_its_name(
+    rule, data, before, after, gap
+):
     secret = data.draw(secrets_of(rule))
     lead, _, trail = GENERATED[rule]
-    out, counts = redact(f"{before} {lead}{secret}{trail}{gap}{after}")
+    out, counts = redact(f"{before}\n{lead}{secret}{trail}{gap}{after}")
     assert secret not in out
-    assert counts, out
+    assert counts == {rule: 1}, out
     assert out.startswith(before)
+    assert ("[home-of-another]" if rule == "home-of-another" else f"[redacted:{rule}]") in out
     if gap == "\n":  # on the same line a header or the next group of digits may go with it
         assert out.endswith(after)
-
-
-@pytest.mark.parametrize("rule", GENERATED)
-@given(data=st.data())
-def test_each_rule_counts_under_its_own_name(rule, data):
-    secret = data.draw(secrets_of(rule))
-    lead, _, trail = GENERATED[rule]
-    out, counts = redact(f"{lead}{secret}{trail}")
-    placeholder = "[home-of-another]" if rule == "home-of-another" else f"[redacted:{rule}]"
-    assert counts.get(rule) == 1, (counts, out)
-    assert placeholder in out
 
 
 def test_every_rule_has_a_generator():
@@ -206,40 +205,64 @@ HIDDEN = [
     ("{'api_key': 'x'}", "{'api_key': '[redacted:secret-assignment]'}"),
     ("client_secret=a,b;c&user=bob", "client_secret=[redacted:secret-assignment]&user=bob"),
     ("Server=x;Uid=sa;Pwd=a b;", "Server=x;Uid=sa;Pwd=[redacted:secret-assignment] b;"),
-    ("AccountName=x;AccountKey=" + "A" * 86 + "==;EndpointSuffix=y", "AccountName=x;AccountKey=[redacted:secret-assignment];EndpointSuffix=y"),
+    (
+        "AccountName=x;AccountKey=" + "A" * 86 + "==;EndpointSuffix=y",
+        "AccountName=x;AccountKey=[redacted:secret-assignment];EndpointSuffix=y",
+    ),
     ("https://h/x?api_key=abc&page=2", "https://h/x?api_key=[redacted:secret-assignment]&page=2"),
     ("https://h/x?next=%2F%3Fpassword%3Dhunter2", "https://h/x?next=%2F%3Fpassword%3D[redacted:secret-assignment]"),
     ("a: 1\npassword: two words  \nb: 2", "a: 1\npassword: [redacted:secret-line]\nb: 2"),
     ("db_password: |\n  hunter2\nb: 2", "db_password: |\n  [redacted:secret-line]\nb: 2"),
     ("- secret: x", "- secret: [redacted:secret-line]"),
-    ("API key: abc", "API key: [redacted:secret-assignment]"),
+    ("the API key: abc", "the API key: [redacted:secret-assignment]"),
     ("WANDB_API_KEY=" + "0a" * 20, "WANDB_API_KEY=[redacted:secret-assignment]"),
     ("COHERE_API_KEY: " + "x" * 40, "COHERE_API_KEY: [redacted:secret-line]"),
     ("token: " + TOKEN, "token: [redacted:token-assignment]"),
     ("//registry.example/:_authToken=abc123", "//registry.example/:_authToken=[redacted:token-assignment]"),
     ("aws_access_key_id=AKIA" + "A2" * 8, "aws_access_key_id=[redacted:aws-access-key]"),
     ("AKIA" + "A2" * 8 + ":" + "w/" * 20, "[redacted:aws-access-key]"),
-    ("git clone https://x-access-token:" + GITHUB + "@github.com/a/b", "git clone https://[redacted:url-userinfo]@github.com/a/b"),
+    (
+        "git clone https://x-access-token:" + GITHUB + "@github.com/a/b",
+        "git clone https://[redacted:url-userinfo]@github.com/a/b",
+    ),
     ("https://bob@host/", "https://[redacted:url-userinfo]@host/"),
     ("redis://:p@ss@host:6379/0", "redis://[redacted:url-userinfo]@host:6379/0"),
     ("postgresql://u:p/w@host/db", "postgresql://[redacted:url-password]@host/db"),
     ("curl -H 'Authorization: Bearer abc' https://h", "curl -H 'Authorization: [redacted:auth-header]' https://h"),
     ('{"Authorization": "Basic abc"}', '{"Authorization": "[redacted:auth-header]"}'),
-    ('Authorization: Digest username="bob", response="00"', "Authorization: [redacted:auth-header]\"bob\", response=\"00\""),
+    (
+        'Authorization: Digest username="bob", response="00"',
+        'Authorization: [redacted:auth-header]"bob", response="00"',
+    ),
     ("Cookie: a=b; c=d\nHost: x", "Cookie: [redacted:auth-header]\nHost: x"),
     ("X-Api-Key: abc", "X-Api-Key: [redacted:secret-line]"),
-    ("soup train --hf-token " + TOKEN + " --config soup.yaml", "soup train --hf-token [redacted:option-secret] --config soup.yaml"),
+    (
+        "soup train --hf-token " + TOKEN + " --config soup.yaml",
+        "soup train --hf-token [redacted:option-secret] --config soup.yaml",
+    ),
     ("soup train --hf-token hf_x", "soup train --hf-token [redacted:option-secret]"),
     ("soup x --token=a --n 1", "soup x --token=[redacted:option-secret] --n 1"),
     ("soup x --passphrase 'two words' --n 1", "soup x --passphrase '[redacted:option-secret]' --n 1"),
-    (r'{"invocation": "soup x --token \"a b\" --n 1"}', r'{"invocation": "soup x --token \"[redacted:option-secret]\" --n 1"}'),
+    (
+        r'{"invocation": "soup x --token \"a b\" --n 1"}',
+        r'{"invocation": "soup x --token \"[redacted:option-secret]\" --n 1"}',
+    ),
     ("['soup', '--token', 'abc', '--n']", "['soup', '--token', '[redacted:option-secret]', '--n']"),
     ("HF_TOKEN=" + TOKEN + " soup train", "HF_TOKEN=[redacted:token-assignment] soup train"),
     ("x " + PEM_HEAD + "\nMIIE\n" + PEM_TAIL + " y", "x [redacted:private-key] y"),
-    ('{"private_key": "' + PEM_HEAD + r"\nMIIE\n" + PEM_TAIL + r'\n", "b": 1}', r'{"private_key": "[redacted:private-key]\n", "b": 1}'),
+    (
+        '{"private_key": "' + PEM_HEAD + r"\nMIIE\n" + PEM_TAIL + r'\n", "b": 1}',
+        r'{"private_key": "[redacted:private-key]\n", "b": 1}',
+    ),
     ("x " + PEM_HEAD + "\nMIIEvQ", "x [redacted:private-key]"),
-    ("---- BEGIN SSH2 ENCRYPTED " + "PRIVATE KEY ----\nAA==\n---- END SSH2 ENCRYPTED PRIVATE KEY ----", "[redacted:private-key]"),
-    ("-----BEGIN PGP " + "PRIVATE KEY BLOCK-----\n\nlQ==\n-----END PGP PRIVATE KEY BLOCK-----.", "[redacted:private-key]."),
+    (
+        "---- BEGIN SSH2 ENCRYPTED " + "PRIVATE KEY ----\nAA==\n---- END SSH2 ENCRYPTED PRIVATE KEY ----",
+        "[redacted:private-key]",
+    ),
+    (
+        "-----BEGIN PGP " + "PRIVATE KEY BLOCK-----\n\nlQ==\n-----END PGP PRIVATE KEY BLOCK-----.",
+        "[redacted:private-key].",
+    ),
     ("mail alice@example.com.", "mail [redacted:email]."),
     ("mail jürgen@exämple.de", "mail [redacted:email]"),
     ("mailto:a.b+c%40example.org", "mailto:[redacted:email]"),
@@ -337,7 +360,11 @@ HARMLESS = [
     "sk-learn-compatible-estimator-names",
     "key-value-store disk-usage task-list",
     "basic information about bearer authentication",
-    '{"payload": "' + base64.b64encode(b'{"_type":"https://in-toto.io/Statement/v1"}').decode() + '", "sig": "' + "A" * 86 + '=="}',
+    '{"payload": "'
+    + base64.b64encode(b'{"_type":"https://in-toto.io/Statement/v1"}').decode()
+    + '", "sig": "'
+    + "A" * 86
+    + '=="}',
     "sha512-" + "A" * 86 + "==",
     "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEA\n-----END PUBLIC KEY-----",
     "git@github.com:org/repo.git ssh://git@github.com/org/repo",
@@ -345,7 +372,7 @@ HARMLESS = [
     "pkg:huggingface/meta-llama/Llama-3.1-8B@0123abc",
     "model@v2.json weights@main @app.route user@host",
     "https://host/home/page https://host:8080/a@b",
-    "/Users/Shared/x /usr/home /homes/x /root/x ~/x",
+    r"C:\Users\Public\x /Users/Shared. /usr/home /homes/x /root/x ~/x",
     "000-12-3456 666-12-3456 900-12-3456 123-00-4567 123-45-0000",
     "4111 1111 1111 1112 1234567890123456 4111111111111112",
     "DE89 3704 0044 0532 0130 01 XX89370400440532013000",
@@ -381,12 +408,14 @@ def test_harmless_arguments_survive_untouched(argv):
     assert redact_argv(argv) == (argv, {})
 
 
+@settings(deadline=None)
 @given(st.binary(min_size=20, max_size=64))
 def test_a_digest_survives_in_every_usual_form(digest):
     text = f"{digest.hex()} sha256:{digest.hex()} {digest.hex().upper()}"
     assert redact(text) == (text, {})
 
 
+@settings(deadline=None)
 @given(st.datetimes(), st.uuids(), st.floats(0, 1), st.integers(0, 10**12))
 def test_times_uuids_fractions_and_counts_survive(time, uuid, fraction, count):
     text = f"{time.isoformat()}Z {time:%Y-%m-%d %H:%M:%S} {uuid} {fraction} {count}"
@@ -407,12 +436,14 @@ FRAGMENTS = st.one_of(
 TEXTS = st.lists(FRAGMENTS, max_size=8).map("".join)
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_redacting_a_redacted_text_changes_and_counts_nothing(text):
     once, _ = redact(text)
     assert redact(once) == (once, {})
 
 
+@settings(deadline=None)
 @given(st.lists(TEXTS, max_size=6))
 def test_redacting_a_redacted_command_line_changes_and_counts_nothing(argv):
     once, _ = redact_argv(argv)
@@ -420,6 +451,7 @@ def test_redacting_a_redacted_command_line_changes_and_counts_nothing(argv):
     assert redact_argv(once) == (once, {})
 
 
+@settings(deadline=None)
 @given(TEXTS)
 def test_a_text_changes_if_and_only_if_something_is_counted(text):
     out, counts = redact(text)
@@ -427,6 +459,7 @@ def test_a_text_changes_if_and_only_if_something_is_counted(text):
     assert list(counts) == sorted(counts)
 
 
+@settings(deadline=None)
 @given(st.text(), st.text())
 def test_arguments_that_are_no_utf8_neither_crash_nor_shelter_a_secret(before, after):
     raw = before.encode("utf-8", "replace") + b"\xff\xfe" + GITHUB.encode() + b"\xff" + after.encode("utf-8", "replace")
@@ -480,7 +513,10 @@ def test_the_fault_that_never_settles_settles_when_it_is_short(monkeypatch):
 # Homes
 
 
-@given(st.lists(st.text(string.ascii_letters + string.digits + "_-. ", min_size=1, max_size=12), min_size=1, max_size=4))
+@settings(deadline=None)
+@given(
+    st.lists(st.text(string.ascii_letters + string.digits + "_-. ", min_size=1, max_size=12), min_size=1, max_size=4)
+)
 def test_a_path_below_the_own_home_comes_back(parts):
     path = "/".join((OWN_HOME, *parts))
     out, counts = redact(path)
@@ -501,7 +537,10 @@ def test_a_home_that_is_everything_or_nothing_is_no_home(home):
 
 def test_the_home_of_root_is_not_found_in_urls_and_longer_paths():
     redactor = Redactor("/root")
-    assert redactor.text("https://host/root/x /mnt/root/x /rooted /root") == "https://host/root/x /mnt/root/x /rooted [home]"
+    assert (
+        redactor.text("https://host/root/x /mnt/root/x /rooted /root")
+        == "https://host/root/x /mnt/root/x /rooted [home]"
+    )
 
 
 @pytest.mark.parametrize("path", ["[home-of-another]/x", "[home]/[redacted:email]/x"])
@@ -611,11 +650,14 @@ def test_no_rule_can_take_more_than_linear_time(rule):
         assert width[1] <= BOUND
 
 
-@pytest.mark.parametrize("pattern", ["(a+)+b", "(a|aa)*b", "a+b", "a*+b", "a.*?b", "(?:a++b)++", "(?=a++b)a", "a{1,99}b"])
+@pytest.mark.parametrize(
+    "pattern", ["(a+)+b", "(a|aa)*b", "a+b", "a*+b", "a.*?b", "(?:a++b)++", "(?=a++b)a", "a{1,99}b"]
+)
 def test_the_inspection_catches_what_it_is_for(pattern):
     assert superlinear(pattern) is not None
 
 
+@settings(deadline=None)
 @given(st.text(string.ascii_letters + "<>[]", min_size=25))
 def test_a_value_refused_for_its_look_is_short(value):
     assert checks.guarded_value(value) == len(value)
@@ -640,6 +682,7 @@ def test_the_examples_of_the_iban_registry_are_ibans(iban):
     assert checks.iban(iban[:-1]) == checks.iban(iban + "0") == 0
 
 
+@settings(deadline=None)
 @given(_digits(18), st.integers(0, 17))
 def test_an_iban_with_one_digit_changed_is_none(bban, at):
     iban = _as_iban("DE", bban)
