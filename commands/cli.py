@@ -198,7 +198,7 @@ def _usage_error(error: click.UsageError, arguments: list[str]) -> int:
         click.echo(error.format_message())
         return USAGE
     if len(error.message) > MAX_MESSAGE:
-        error.message = f"{error.message[:MAX_MESSAGE]} ..."
+        error = click.UsageError(f"{error.message[:MAX_MESSAGE]} ...", ctx=error.ctx)
     name = error.ctx.command_path.partition(" ")[2] if error.ctx else ""
     try:
         with bracket(Context.from_environment(), name or "soup", ("soup", *arguments), exit_code_of=exit_code_of):

@@ -18,6 +18,8 @@ from importlib.resources import files
 
 ENTRIES = "entries.sql"
 """The table under all views; listed apart since no officer need know it."""
+SCAN = "scan.sql"
+"""What a receipt says about the entries behind an answer: a statement, no view."""
 
 VIEWS: dict[str, str] = {
     "events": "events.sql",
@@ -47,7 +49,7 @@ def description(view: str) -> str:
 def digest() -> str:
     """SHA-256, in hex, over the names and bytes of all SQL files: the same digest means the same views."""
     state = sha256()
-    for name, file in (("entries", ENTRIES), *VIEWS.items()):
+    for name, file in (("entries", ENTRIES), ("scan", SCAN), *VIEWS.items()):
         text = statement(file).encode()
         state.update(f"{name} {len(text)}\n".encode() + text)
     return state.hexdigest()

@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from heapq import merge
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 from ledger.errors import AlteredError
 from ledger.events.ledger import LedgerCreated
@@ -103,7 +103,7 @@ class View:
         """Close the database, and remove the private file of a large one."""
         self._stack.close()
 
-    def __enter__(self) -> View:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -123,7 +123,7 @@ def connect(*, threads: int | None = None) -> DuckDBPyConnection:
     """Open an empty database in memory, with `threads` (default: all). Not locked yet."""
     import duckdb
 
-    config = {
+    config: dict[str, str | bool | int | float | list[str]] = {
         "allow_community_extensions": "false",
         "autoinstall_known_extensions": "false",
         "autoload_known_extensions": "false",
@@ -131,7 +131,7 @@ def connect(*, threads: int | None = None) -> DuckDBPyConnection:
         "python_scan_all_frames": "false",
     }
     if threads is not None:
-        config["threads"] = str(threads)
+        config["threads"] = threads
     connection = duckdb.connect(":memory:", config=config)
     connection.execute("SET TimeZone = 'UTC'")
     connection.execute("SET temp_directory = ''")

@@ -1,4 +1,4 @@
-"""An answer laid out: JSON, CSV, Markdown, and cells for a terminal.
+r"""An answer laid out: JSON, CSV, Markdown, and cells for a terminal.
 
 What is true here:
 
@@ -8,7 +8,7 @@ What is true here:
 - CSV is RFC 4180 with CRLF; NULL is an empty field and an empty text is "". A text that a spreadsheet would take for a formula
   gets an apostrophe before it, since names in a ledger come from strangers and officers open files in spreadsheets; `exact`
   leaves it as it is.
-- Markdown and cells show no control character and no direction override: they are escaped, as `\\x1b`.
+- Markdown and cells show no control character and no direction override: they are escaped, as `\x1b`.
 
 Not known here: SQL, and where the bytes go.
 """

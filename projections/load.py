@@ -15,7 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from itertools import islice
+from itertools import islice, pairwise
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -76,15 +76,20 @@ def fill(path: Path, reader: Reader, span: Span) -> None:
 
     Parts are built beside it, in a directory that nobody else writes to, and removed by whoever owns that directory.
     """
-    parts = [(path.with_name(f"part-{n}.duckdb"), _source(reader), part) for n, part in enumerate(split(span))]
-    if len(parts) < 2:  # noqa: PLR2004 - one part is the whole
+    first, *others = split(span)
+    if not others:
         _fill(path, reader, span)
         return
+    parts = [path.with_name(f"part-{number}.duckdb") for number in range(len(others))]
     # A forked child would inherit DuckDB's locks without the threads that hold them.
-    with ProcessPoolExecutor(len(parts), mp_context=get_context("spawn")) as pool:
-        for done in [pool.submit(_fill_part, *part) for part in parts]:
-            done.result()
-    _merge(path, [part for part, _, _ in parts])
+    with ProcessPoolExecutor(len(others), mp_context=get_context("spawn")) as pool:
+        running = [
+            pool.submit(_fill_part, part, _source(reader), each) for part, each in zip(parts, others, strict=True)
+        ]
+        _fill(path, reader, first)
+        for part in running:
+            part.result()
+    _merge(path, parts)
 
 
 def split(span: Span, processes: int | None = None) -> list[Span]:
@@ -92,7 +97,7 @@ def split(span: Span, processes: int | None = None) -> list[Span]:
     size = span.last - span.first + 1
     count = max(1, min(processes or _processes(), MAX_PROCESSES, size // SPAN))
     cuts = [span.first + size * n // count for n in range(count + 1)]
-    return [Span(low, high - 1) for low, high in zip(cuts, cuts[1:], strict=False)]
+    return [Span(low, high - 1) for low, high in pairwise(cuts)]
 
 
 def connect_file(path: Path) -> DuckDBPyConnection:
@@ -133,7 +138,6 @@ def _merge(path: Path, parts: list[Path]) -> None:
         for number, part in enumerate(parts):
             connection.execute(f"ATTACH '{quoted(part)}' AS part{number} (READ_ONLY)")
         connection.execute("BEGIN")
-        create(connection)
         for number in range(len(parts)):
             connection.execute(f"INSERT INTO entries SELECT * FROM part{number}.entries")  # noqa: S608 - a number
         connection.execute("COMMIT")

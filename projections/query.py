@@ -2,11 +2,10 @@
 
 What is true here:
 
-- A statement is judged by DuckDB's own parser, not by looking at its text: one statement, only reading nodes in its tree,
-  table functions from a closed list (others reach files, settings or memory). The locked, read-only connection stands behind.
+- A statement is judged (`statement`) before it runs; the locked, read-only connection stands behind.
 - Every value of an answer is None, a boolean, an integer, a double or text. What Python could not hold exactly (decimals,
   times, intervals, bytes, lists, structs) is put into text by DuckDB itself, before it gets here; see `_TEXT`.
-- A statement that cannot give the same answer twice is told apart, so that no receipt is made of it.
+- Rows keep the statement's order, and are computed as they are read.
 
 Not known here: how an answer is laid out (`formats`), and who may ask.
 """
@@ -15,11 +14,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
-
-import msgspec
 
 from ledger.entry import MAX_TIME, parse_time
 from ledger.errors import MalformedError
@@ -27,22 +23,14 @@ from ledger.reader import Reader
 from projections import catalog
 from projections.engine import View
 from projections.errors import ProjectionError
+from projections.statement import QueryError, Statement, inspect, one_line
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
-MAX_SQL = 65_536  # characters; as long as a recorded text may be
 BATCH = 1_000
 
 Value = None | bool | int | float | str
-
-READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
-TABLE_FUNCTIONS = frozenset(
-    {"range", "generate_series", "unnest", "repeat", "json_each", "json_tree"}
-    | {"duckdb_columns", "duckdb_functions", "duckdb_tables", "duckdb_views", "pragma_table_info"}
-)
-CLOCKS = frozenset({"current_date", "current_time", "current_timestamp", "localtime", "localtimestamp"})
-"""Written like columns, without parentheses (SQL:2016 part 2, 6.36), and so no functions in the tree."""
 
 _PLAIN = re.compile(r'BOOLEAN|U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?|VARCHAR|JSON|DOUBLE|FLOAT|"NULL"')
 _NESTED = re.compile(r".*\]|(STRUCT|MAP|UNION)\(.*", re.DOTALL)
@@ -51,20 +39,7 @@ _TEXT = {
     "TIMESTAMP": "strftime(#{0}, '%Y-%m-%dT%H:%M:%S.%f')",
     "BLOB": "lower(hex(#{0}))",
 }
-_EXPLAIN = re.compile(r"\s*EXPLAIN\s+(ANALYZE\s+)?(?=\w)", re.IGNORECASE)
 _RFC3339 = re.compile(r"(\d{4}-\d\d-\d\d)[Tt ](\d\d:\d\d:\d\d)(\.\d{1,6})?([+-]\d\d:\d\d)", re.ASCII)
-
-
-class QueryError(ProjectionError):
-    """A statement that cannot be run as it stands, in one line."""
-
-
-class NotReadingError(QueryError):
-    """A statement that does more than read the views, or reads past them."""
-
-    def __init__(self, finding: str) -> None:
-        """Say what it is that a query may not hold."""
-        super().__init__(f"a query is one SQL statement that only reads: {finding}")
 
 
 class AsOfError(ProjectionError):
@@ -77,15 +52,6 @@ class Column(NamedTuple):
     name: str
     type: str
     is_json: bool
-
-
-class Statement(NamedTuple):
-    """A statement found to be reading. `unstable` names what in it gives another answer each time."""
-
-    sql: str
-    is_select: bool
-    ordered: bool
-    unstable: tuple[str, ...]
 
 
 class Answer:
@@ -115,32 +81,11 @@ def run(view: View, sql: str, max_rows: int | None = None) -> Answer:
     Raises QueryError here or while iterating. One answer at a time: a view holds one result.
     """
     statement = inspect(view, sql)
-    with view.reading() as connection, _one_line():
+    with view.reading() as connection, one_line():
         columns = _columns(connection, statement)
     answer = Answer(view, statement, columns, iter(()))
     answer._rows = _rows(answer, _exact(statement.sql, columns), max_rows)  # noqa: SLF001 - it is built here
     return answer
-
-
-def inspect(view: View, sql: str) -> Statement:
-    """Judge a statement without running it. Raises NotReadingError, or QueryError where it is no SQL."""
-    text = _single(sql)
-    explain = _EXPLAIN.match(text)
-    with view.reading() as connection, _one_line():
-        body = text[explain.end() :] if explain else text
-        row = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [body]).fetchone()
-        tree = msgspec.json.decode(row[0] if row else "null")
-        if tree["error"]:
-            raise NotReadingError(f"{tree['error_message']}")
-        found = _walk(tree["statements"])
-        functions = connection.execute(
-            "SELECT DISTINCT function_name FROM duckdb_functions() "
-            "WHERE stability <> 'CONSISTENT' AND list_contains(?, function_name) ORDER BY ALL",
-            [sorted(found.functions)],
-        ).fetchall()
-    ordered = any(modifier["type"] == "ORDER_MODIFIER" for modifier in tree["statements"][0]["node"]["modifiers"])
-    unstable = tuple(sorted({name for (name,) in functions} | found.unstable))
-    return Statement(text, explain is None, ordered, unstable)
 
 
 def parse_as_of(reader: Reader, text: str) -> int:
@@ -164,10 +109,12 @@ def write_parquet(view: View, sql: str, path: str) -> int:
     statement = inspect(view, sql)
     if not statement.is_select:
         raise QueryError("an EXPLAIN has no rows to write as Parquet")
-    with view.reading() as connection, _one_line():
+    with view.reading() as connection, one_line():
         demand_distinct(_columns(connection, statement))
         quoted = path.replace("'", "''")
-        row = connection.execute(f"COPY ({statement.sql}\n) TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)").fetchone()
+        row = connection.execute(
+            f"COPY ({statement.sql}\n) TO '{quoted}' (FORMAT parquet, COMPRESSION zstd)"
+        ).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -177,73 +124,6 @@ def demand_distinct(columns: tuple[Column, ...]) -> None:
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
         raise QueryError(f"two columns are called {twice!r}; tell them apart with AS")
-
-
-class _Found:
-    """What a walk through the tree has met."""
-
-    def __init__(self) -> None:
-        self.functions: set[str] = set()
-        self.unstable: set[str] = set()
-
-
-def _single(sql: str) -> str:
-    """Give the one statement in `sql`, without what ends it."""
-    import duckdb
-
-    if len(sql) > MAX_SQL or "\x00" in sql:
-        raise NotReadingError(f"it has more than {MAX_SQL} characters, or a NUL")
-    with _one_line():
-        try:
-            statements = duckdb.extract_statements(sql)
-        except ValueError:  # a type that the Python client has no name for
-            raise NotReadingError("this kind of statement is not known to read") from None
-        except UnicodeEncodeError:
-            raise QueryError("the statement is not UTF-8") from None
-        if len(statements) != 1:
-            raise NotReadingError(f"{len(statements)} statements were given")
-        kind = statements[0].type.name
-        if kind not in {"SELECT", "EXPLAIN"}:
-            raise NotReadingError(f"{kind} is none of SELECT, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN")
-        return _unterminated(sql).strip()
-
-
-def _unterminated(sql: str) -> str:
-    """Cut off a closing semicolon and what follows it, so that the statement can stand in parentheses."""
-    import duckdb
-
-    raw = sql.encode()
-    ends = (at for at, kind in duckdb.tokenize(sql) if kind == duckdb.token_type.operator and raw[at : at + 1] == b";")
-    return raw[: next(ends, len(raw))].decode()
-
-
-def _walk(tree: Any) -> _Found:
-    """Visit every node of a serialised statement; refuse what does not read. Iterative, since a tree may be deep."""
-    found, pending = _Found(), [tree]
-    while pending:
-        node = pending.pop()
-        if isinstance(node, list):
-            pending.extend(node)
-        elif isinstance(node, dict):
-            _visit(node, found)
-            pending.extend(node.values())
-    return found
-
-
-def _visit(node: dict[str, Any], found: _Found) -> None:
-    kind = node.get("type")
-    if isinstance(kind, str) and kind.endswith("_NODE") and kind not in READING_NODES:
-        raise NotReadingError(f"{kind.removesuffix('_NODE').removesuffix('_QUERY')} changes something")
-    if kind == "TABLE_FUNCTION":
-        name = node["function"].get("function_name", "").lower()
-        if name not in TABLE_FUNCTIONS:
-            raise NotReadingError(f"the table function {name} is not among {', '.join(sorted(TABLE_FUNCTIONS))}")
-    if node.get("class") == "FUNCTION":
-        found.functions.add(node["function_name"].lower())
-    elif node.get("class") == "COLUMN_REF":
-        found.unstable |= CLOCKS & {node["column_names"][-1].lower()}
-    if node.get("sample"):
-        found.unstable.add("SAMPLE")
 
 
 def _columns(connection: DuckDBPyConnection, statement: Statement) -> tuple[Column, ...]:
@@ -272,7 +152,7 @@ def _expression(number: int, column: Column) -> str:
 
 
 def _rows(answer: Answer, sql: str, max_rows: int | None) -> Iterator[tuple[Value, ...]]:
-    with answer.view.reading() as connection, _one_line():
+    with answer.view.reading() as connection, one_line():
         result = connection.execute(sql)
         while batch := result.fetchmany(BATCH):
             for row in batch:
@@ -280,20 +160,6 @@ def _rows(answer: Answer, sql: str, max_rows: int | None) -> Iterator[tuple[Valu
                     answer.truncated = True
                     return
                 yield row
-
-
-@contextmanager
-def _one_line() -> Iterator[None]:
-    """Turn DuckDB's errors into one line of ours: what is wrong, and the names it would suggest."""
-    import duckdb
-
-    try:
-        yield
-    except duckdb.InterruptException:
-        raise KeyboardInterrupt from None
-    except duckdb.Error as error:
-        lines = [line for line in str(error).split("\n\nLINE")[0].splitlines() if line.strip()]
-        raise QueryError(" ".join(lines[:2]) or type(error).__name__) from None
 
 
 def _microseconds(text: str) -> int:

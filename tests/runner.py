@@ -16,7 +16,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
@@ -113,16 +113,7 @@ class Soup:
 
     def start(self, *arguments: str | bytes | Path, **options: Any) -> subprocess.Popen[bytes]:
         """Start the real script."""
-        command = [SCRIPT, *arguments]
-        return subprocess.Popen(
-            command,
-            cwd=self.work,
-            env=self.clean_environ(),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            **options,
-        )
+        return self._popen([SCRIPT, *arguments], options)
 
     def process(self, *arguments: str | bytes | Path, **options: Any) -> Outcome:
         """Run the real script to its end."""
@@ -130,18 +121,11 @@ class Soup:
 
     def python(self, code: str, *arguments: str | Path, **options: Any) -> Outcome:
         """Run a snippet in this home: a `soup` with a saboteur in it."""
-        command = [sys.executable, "-c", code, *map(str, arguments)]
-        return finish(
-            subprocess.Popen(
-                command,
-                cwd=self.work,
-                env=self.clean_environ(),
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                **options,
-            )
-        )
+        return finish(self._popen([sys.executable, "-c", code, *map(str, arguments)], options))
+
+    def _popen(self, command: Sequence[str | bytes | Path], options: dict[str, Any]) -> subprocess.Popen[bytes]:
+        streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen(command, cwd=self.work, env=self.clean_environ(), **{**streams, **options})
 
     def killed_at(self, patch: str, *arguments: str | Path) -> None:
         """Run a command that is killed (SIGKILL, so nothing is tidied up) when it reaches `module:Class.method`."""
@@ -198,7 +182,7 @@ def finish(process: subprocess.Popen[bytes]) -> Outcome:
         process.kill()
         process.communicate()
         raise
-    return Outcome(process.returncode, out, err.decode(errors="replace"))
+    return Outcome(process.returncode, out or b"", (err or b"").decode(errors="replace"))
 
 
 def digest(content: str | bytes) -> str:
@@ -213,6 +197,3 @@ def tree_of(directory: Path) -> dict[str, bytes | None]:
         for path in sorted(directory.rglob("*"))
     }
 
-
-def until(condition: Callable[[], T | None], process: subprocess.Popen[bytes]) -> T:  # noqa: D103
-    raise NotImplementedError

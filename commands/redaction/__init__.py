@@ -34,7 +34,7 @@ _MAX_ROUNDS = 16
 # to another, and a second redaction finds the boundaries of the first.
 _LEFT = "x"
 
-_ASSIGNMENT = re.compile(r"([+\w][\w.:/@\[\]-]{0,127}+)=(?=.)", re.ASCII | re.DOTALL)
+_ASSIGNMENT = re.compile(r"([+\w][\w.:/@-]{0,127}+)=(?=.)", re.ASCII | re.DOTALL)
 
 
 class Redactor:
@@ -82,18 +82,16 @@ class Redactor:
                 option = ""
                 continue
             redacted.append(self._argument(argument, likely))
-            option = argument if argument.startswith("-") and "=" not in argument else ""
+            option = argument if names.names_option(argument) else ""
         return redacted
 
     def _argument(self, argument: str, rules: Sequence[Rule]) -> str:
         """Redact one argument that stands for itself: `--name=value`, `NAME=value`, or a text."""
         if "=" not in argument and names.is_option(argument):
             return argument  # half of a line is such, and no rule finds anything in lower-case letters and dashes
-        if argument.startswith("-"):
-            option, equals, value = argument.partition("=")
-            if equals and not re.search(r"\s", option):
-                return f"{self._text(option, rules)}={self._given(option, value, rules)}"
-            return self._text(argument, rules)
+        option, equals, value = argument.partition("=")
+        if equals and names.names_option(option):
+            return f"{self._text(option, rules)}={self._given(option, value, rules)}"
         assignment = _ASSIGNMENT.match(argument)
         if assignment and names.means_secret(assignment[1]):
             value = self._whole("secret-assignment", argument[assignment.end() :])
@@ -103,11 +101,11 @@ class Redactor:
     def _given(self, option: str, value: str, rules: Sequence[Rule]) -> str:
         """Redact the `value` that `option` is given."""
         if names.takes_header(option):
-            name, colon, rest = value.partition(":")
-            if colon and not names.is_harmless_header(name):
-                return f"{self._text(name, rules)}: {self._whole('auth-header', rest.lstrip())}"
-            return self._argument(value, rules)
-        if names.takes_login(option) and ":" in value and not value.replace(":", "").isdigit():
+            if not names.tells_header(value):
+                return self._argument(value, rules)
+            name, _, rest = value.partition(":")
+            return f"{self._text(name, rules)}: {self._whole('auth-header', rest.lstrip())}"
+        if names.takes_login(option) and names.tells_login(value):
             return self._whole("login-option", value)
         if names.means_secret(option.lstrip("-")):
             return self._whole("option-secret", value)

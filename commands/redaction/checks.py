@@ -67,7 +67,7 @@ _FILE_ENDINGS = frozenset(
 _NOBODY = frozenset(("git", "hg", "svn", "anonymous"))  # logins of services, not of persons
 
 _NO_VALUE = frozenset(("none", "null", "nil", "true", "false", "undefined"))
-_GUARDED_SHORT, _GUARDED_LONG, _MARKUP_MAX = 6, 16, 24
+_GUARDED_SHORT, _GUARDED_LONG, _MARKUP_MAX, _NUMBER_MAX = 6, 16, 24, 12
 
 
 def _digits(candidate: str) -> str:
@@ -172,10 +172,19 @@ def set_value(value: str) -> int:
     return 0 if not said or said in _NO_VALUE else len(value)
 
 
+def _is_number(value: str) -> bool:
+    try:
+        float(value.rstrip(",.;)}]").replace(",", ""))
+    except ValueError:
+        return False
+    return True
+
+
 def guarded_value(value: str) -> int:
     """Measure the value of a name that also has harmless uses: long, or with a digit yet no number."""
-    short = len(value) <= _MARKUP_MAX
-    if short and (value[:1] + value[-1:] in {"<>", "[]"} or not value.strip("0123456789.,+-e")):
-        return 0  # a special token of a tokenizer, a number
+    if len(value) <= _MARKUP_MAX and value[:1] + value[-1:] in {"<>", "[]"}:
+        return 0  # a special token of a tokenizer
+    if len(value) <= _NUMBER_MAX and _is_number(value):
+        return 0
     mixed = len(value) >= _GUARDED_SHORT and any(map(str.isdigit, value[:_GUARDED_LONG]))
     return len(value) if mixed or len(value) >= _GUARDED_LONG else 0

@@ -17,10 +17,10 @@ _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+")
 # What may follow without changing what the value is: `PASSWORD_OLD`, `SECRET_KEY_BASE`, `token2`.
 _TRAILING = frozenset(("b", "base", "dev", "new", "old", "prod", "production", "staging", "test", "val", "value"))
 
-_UNMISTAKABLE = frozenset(("credential", "credentials", "passcode", "pwd", "secrets"))
+_UNMISTAKABLE = frozenset(("credential", "credentials", "otp", "passcode", "pwd", "secrets", "totp"))
 _UNMISTAKABLE_ENDS = ("apikey", "passphrase", "passwd", "password", "privatekey", "secret", "secretkey")
 
-_GUARDED = frozenset(("auth", "authorization", "bearer", "cookie", "cookies", "jwt", "otp", "pass", "totp"))
+_GUARDED = frozenset(("auth", "authorization", "bearer", "cookie", "cookies", "jwt", "pass"))
 
 # A bare `key` is a name, an index or a public key; these make it a secret. Vendors name theirs OPENAI_KEY.
 _KEYS = frozenset(
@@ -44,6 +44,9 @@ _HARMLESS_HEADERS = frozenset(
 _HEADER_OPTIONS = frozenset(("-H", "--header", "--headers", "--proxy-header"))
 _LOGIN_OPTIONS = frozenset(("-u", "--user", "--proxy-user"))
 
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]++:")  # RFC 9110, 5.6.2: a field name is a token
+_LOGIN = re.compile(r"[^\s:\[\]]++:(?![0-9]++\Z)[\s\S]")  # behind a number stands a container's gid
+_OPTION_NAME = re.compile(r"--?[A-Za-z][\w.-]{0,127}+", re.ASCII)
 # A random secret is not all lower-case letters and dashes behind a dash; an option is.
 _OPTION = re.compile(r"--?[a-z][a-z-]{0,40}+(?:=|\Z)")
 
@@ -85,6 +88,11 @@ def is_option(argument: str) -> bool:
     return _OPTION.match(argument) is not None
 
 
+def names_option(argument: str) -> bool:
+    """Say whether `argument` is the whole name of an option, in any spelling."""
+    return _OPTION_NAME.fullmatch(argument) is not None
+
+
 def takes_header(option: str) -> bool:
     """Say whether `option` is curl's way of passing a header."""
     return option in _HEADER_OPTIONS
@@ -95,6 +103,11 @@ def takes_login(option: str) -> bool:
     return option in _LOGIN_OPTIONS
 
 
-def is_harmless_header(name: str) -> bool:
-    """Say whether the value of the header `name` may be shown."""
-    return name.strip().lower() in _HARMLESS_HEADERS
+def tells_header(value: str) -> bool:
+    """Say whether `value` is a header and may say who is asking."""
+    return _HEADER.match(value) is not None and value.partition(":")[0].lower() not in _HARMLESS_HEADERS
+
+
+def tells_login(value: str) -> bool:
+    """Say whether `value` is `user:password`."""
+    return _LOGIN.match(value) is not None

@@ -239,6 +239,9 @@ RULES: tuple[Rule, ...] = (
     Rule("us-ssn-labelled", "as us-ssn, written without dashes behind its name", ("ssn", "social security"),
          r"(?i)(?:(?<![a-z0-9])ssn|social security(?: number| no\.?+)?)[\"']?+[ \t:=#]{1,4}+[\"']?+"
          r"((?!000|666|9)\d{3}[ -]?(?!00)\d\d[ -]?(?!0000)\d{4})(?!\w)"),
+    Rule("phone-labelled", "any notation behind its name", ("phone", "tel", "mobile", "fax", "whatsapp"),
+         r"(?i)(?<![a-z0-9])(?:phone|telephone|tel|mobile|fax|whatsapp)(?![a-z0-9])[^\w\r\n+(]{1,6}+"
+         r"(\+?\(?\d(?:[ ()./-]{0,2}+\d){6,14}+)"),
     Rule("phone-international", "ITU-T E.164, E.123", ("+",),
          r"(?<![\w.+])\+\d(?:[ ().-]{0,3}+\d){7,20}+", measure=checks.phone_international),
     Rule("phone-us", "NANP numbering plan, NXX-NXX-XXXX", ("-", ".", ")"),
@@ -248,7 +251,4 @@ RULES: tuple[Rule, ...] = (
          rf"{_NUMBER}(?<!\d{{4}} )(?:0[1-9]([ .])\d\d(?:\1\d\d){{3}}|0[1-9]\d{{1,3}}+ \d{{3,4}}+ \d{{3,4}}+"
          rf"|\(0\d{{2,4}}+\) ?\d{{3,4}}+[ -]?\d{{3,5}}+|0[1-9]\d{{1,3}}+-\d{{6,8}}+){_NUMBER_END}(?! \d{{4}}(?!\d))",
          measure=checks.phone_european),
-    Rule("phone-labelled", "any notation behind its name", ("phone", "tel", "mobile", "fax", "whatsapp"),
-         r"(?i)(?<![a-z0-9])(?:phone|telephone|tel|mobile|fax|whatsapp)(?![a-z0-9])[^\w\r\n+(]{1,6}+"
-         r"(\+?\(?\d(?:[ ()./-]{0,2}+\d){6,14}+)(?!\w)"),
 )  # fmt: skip

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ledger.events.artifact import ArtifactDeclared, ArtifactObserved
 from ledger.events.audit_log import AuditSegmentSealed
 from ledger.events.base import Event
-from ledger.events.command import CommandFinished, CommandStarted, QueryExecuted
+from ledger.events.command import CommandFinished, CommandStarted
 from ledger.events.document import (
     AttestationDeclared,
     BomDeclared,
@@ -19,6 +19,7 @@ from ledger.events.document import (
 )
 from ledger.events.key import KeyRegistered
 from ledger.events.ledger import LedgerCreated, LedgerExported
+from ledger.events.query import QueryExecuted, ReceiptIssued
 
 EVENT_TYPES: dict[str, type[Event]] = {
     event.TYPE: event
@@ -29,6 +30,7 @@ EVENT_TYPES: dict[str, type[Event]] = {
         CommandStarted,
         CommandFinished,
         QueryExecuted,
+        ReceiptIssued,
         ArtifactObserved,
         ArtifactDeclared,
         BomDeclared,

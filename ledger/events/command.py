@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 import msgspec
 from msgspec import Meta
 
-from ledger.events.base import Count, Event, Hex32, Key, Name, Text
+from ledger.events.base import Count, Event, Key, Name, Text
 
 
 class Base64Argument(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -56,15 +56,3 @@ class CommandFinished(Event, frozen=True, kw_only=True):
     duration_us: Count  # monotonic clock, microseconds
     error: Text | None
     redactions: dict[Key, Count]
-
-
-class QueryExecuted(Event, frozen=True, kw_only=True):
-    """A statement was asked of the ledger's first `head` entries."""
-
-    TYPE: ClassVar[str] = "query.executed/1"
-
-    sql: Text  # redacted
-    sql_sha256: Hex32  # of the statement as it ran
-    head: Count
-    as_of: Count | None
-    rows: Count

@@ -21,7 +21,7 @@ import cyclonedx
 import msgspec
 
 if TYPE_CHECKING:
-    from license_expression import LicenseExpression  # type: ignore[import-untyped]  # it publishes no types
+    from license_expression import LicenseExpression
 
 _LONGEST = 1024  # characters; a longer text is no licence expression, and parsers of other people recurse
 

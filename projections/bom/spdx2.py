@@ -23,7 +23,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from license_expression import LicenseExpression, LicenseSymbol  # type: ignore[import-untyped]  # it publishes no types
+from license_expression import LicenseExpression, LicenseSymbol
 from spdx_tools.spdx.jsonschema.annotation_converter import AnnotationConverter
 from spdx_tools.spdx.jsonschema.document_converter import DocumentConverter
 from spdx_tools.spdx.model import (

@@ -14,4 +14,4 @@ def soup(tmp_path: Path) -> Soup:
     """A user who has never run soup."""
     work = tmp_path / "work"
     work.mkdir()
-    return Soup(tmp_path / "home" / "soup", work)
+    return Soup(tmp_path / "user" / ".soup", work)

@@ -328,6 +328,60 @@ def test_what_changed_since_the_check_is_not_replaced(
     assert content(tmp_path) == before | {NAMES[1]: b"somebody's edit"}
 
 
+@of_start
+def test_what_is_known_to_have_changed_keeps_the_other_document_from_ever_appearing(
+    tmp_path: Path, before: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    appeared: list[str] = []
+
+    def watched(call: str) -> None:
+        real = getattr(os, call)
+
+        def stand_in(source: str, name: str, **named: Any) -> Any:
+            appeared.append(name)
+            return real(source, name, **named)
+
+        monkeypatch.setattr(os, call, stand_in)
+
+    def meddle() -> None:
+        edit(tmp_path / NAMES[1])
+        watched("link")
+        watched("replace")
+
+    lay(tmp_path, before)
+    with pytest.raises(OutputError, match="was changed by another process"):
+        publish(tmp_path, after_staging=meddle)
+    assert not {*appeared} & {*NAMES}
+
+
+@pytest.mark.parametrize("call", ["replace", "link"])
+def test_what_changes_during_the_commit_takes_the_other_document_back(tmp_path: Path, call: str) -> None:
+    """The second one is swapped when the first is about to appear."""
+
+    def meddle(go_on: Callable[[], Any]) -> Any:
+        swap(tmp_path / NAMES[1])
+        return go_on()
+
+    before = lay(tmp_path, OLD if call == "replace" else {}) and content(tmp_path)
+    with sabotaged(call, 1, meddle), pytest.raises(OutputError, match="was changed by another process"):
+        publish(tmp_path)
+    assert content(tmp_path) == before | {NAMES[1]: b"somebody's edit"}
+
+
+@pytest.mark.parametrize("kind", ["new", "old"])
+@pytest.mark.parametrize("trap", [os.link, os.symlink])
+def test_what_waits_under_a_temporary_name_is_not_written_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str, trap: Callable[[Path, Path], None]
+) -> None:
+    """The names are drawn at random; here somebody has guessed one."""
+    monkeypatch.setattr(os, "urandom", bytes)
+    lay(tmp_path, OLD | {"victim": b"untouched"})
+    trap(tmp_path / "victim", tmp_path / f".{NAMES[0]}.soup-{kind}-0000000000000000")
+    with pytest.raises(OutputError, match="File exists"):
+        publish(tmp_path)
+    assert {name: content(tmp_path)[name] for name in (*NAMES, "victim")} == OLD | {"victim": b"untouched"}
+
+
 def test_what_was_deleted_since_the_check_is_not_made_again(tmp_path: Path) -> None:
     lay(tmp_path, OLD)
     with pytest.raises(OutputError, match="No such file"):
@@ -636,7 +690,7 @@ def test_what_a_living_process_has_staged_is_no_leftover(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("call", ["link", "replace", "fsync"])
-def test_what_a_living_process_keeps_during_a_commit_is_no_leftover(tmp_path: Path, call: str) -> None:
+def test_what_a_living_process_keeps_during_a_commit_is_no_leftover(tmp_path: Path, call: str, links: bool) -> None:
     lay(tmp_path, OLD)
     looks: list[tuple[Path, ...]] = []
 

@@ -227,7 +227,11 @@ def independent(example: Example) -> dict[str, str]:
     ledger, origin = given["ledger"], given["origin"]
     author, log = Key(given["author-seed"], f"{origin}/author"), Key(given["log-seed"], origin)
     facts: list[tuple[str, str, dict[str, Any]]] = [
-        ("ledger.created/1", f"ledger/{ledger}", {"ledger": ledger, "origin": origin, "soup_version": given["soup-version"]}),
+        (
+            "ledger.created/1",
+            f"ledger/{ledger}",
+            {"ledger": ledger, "origin": origin, "soup_version": given["soup-version"]},
+        ),
         ("key.registered/1", f"key/{author.id}", author.registered(ledger, "author")),
         ("key.registered/1", f"key/{log.id}", log.registered(ledger, "log")),
         ("artifact.declared/1", f"dataset/{given['data']}", {"role": "data", "sha256": given["data"]}),
@@ -240,14 +244,14 @@ def independent(example: Example) -> dict[str, str]:
     envelopes: list[bytes] = []
     checkpoints: list[str] = []
     for number, first, last in ((1, 0, 3), (2, 3, 4)):
-        contents = [
+        contents: list[dict[str, Any]] = [
             {
                 "author": author.id, "command": given[f"command-{number}"], "format": 1, "payload": digests[n].hex(),
                 "size": len(payloads[n]), "stream": facts[n][1], "time": example.times[n], "type": facts[n][0], "version": 1,
             }
             for n in range(first, last)
         ]  # fmt: skip
-        statement = {
+        statement: dict[str, Any] = {
             "author": author.id,
             "command": given[f"command-{number}"],
             "count": last - first,
@@ -269,7 +273,7 @@ def independent(example: Example) -> dict[str, str]:
             )
         )
         for index, content in enumerate(contents):
-            order = {
+            order: dict[str, Any] = {
                 "commit": sha256(envelopes[-1]).hex(),
                 "count": last - first,
                 "index": index,

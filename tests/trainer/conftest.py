@@ -10,6 +10,11 @@ from typing import Any
 import pytest
 import yaml
 
+from trainer import config, observations
+from trainer.errors import TrainerError
+
+Told = list[observations.Observation]
+
 ALPHABET = {
     "red": "the colour of a ripe cherry",
     "green": "the colour of grass after rain",
@@ -114,3 +119,50 @@ def soup_yaml(tmp_path: Path, rows: Path) -> Callable[..., bytes]:
         return yaml.safe_dump(document | root).encode()
 
     return write
+
+
+@pytest.fixture
+def quiet_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What `before_torch` would have set, had it come before the tests' own torch."""
+    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
+
+
+@pytest.fixture
+def finetune(one_thread: Any, quiet_threads: None) -> Callable[[bytes], Told]:
+    """Run a soup.yaml in this process; return all that was observed."""
+    from trainer.finetune import finetune
+
+    def run(text: bytes) -> Told:
+        told: Told = []
+        assert finetune(config.parse(text), told.append) == told[-1]
+        return told
+
+    return run
+
+
+@pytest.fixture
+def finetune_until_error(one_thread: Any, quiet_threads: None) -> Callable[[bytes], tuple[Told, Exception]]:
+    """Run a soup.yaml that cannot end well; return what was observed and how it ended."""
+    from trainer.finetune import finetune
+
+    def run(text: bytes) -> tuple[Told, Exception]:
+        told: Told = []
+        with pytest.raises(TrainerError) as end:
+            finetune(config.parse(text), told.append)
+        return told, end.value
+
+    return run
+
+
+@pytest.fixture
+def optimizer_steps(one_thread: Any, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The learning rate of each step that the real optimizer takes."""
+    taken: list[float] = []
+    step = one_thread.optim.AdamW.step
+
+    def watched(self: Any, *args: Any, **options: Any) -> Any:
+        taken.append(self.param_groups[0]["lr"])
+        return step(self, *args, **options)
+
+    monkeypatch.setattr(one_thread.optim.AdamW, "step", watched)
+    return taken

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ import pytest
 
 from trainer import config, observations
 from trainer.config import Config
-from trainer.errors import BaseModelError, DataError, NonFiniteError, OutputError
+from trainer.errors import NonFiniteError
 
 pytestmark = pytest.mark.slow
 
@@ -24,53 +23,6 @@ ROOT = Path(__file__).parents[2]
 RUN_ONCE = Path(__file__).with_name("run_once.py")
 
 Told = list[observations.Observation]
-
-
-@pytest.fixture(autouse=True)
-def quiet_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What `before_torch` would have set, had it come before the tests' own torch."""
-    monkeypatch.setenv("OMP_WAIT_POLICY", "PASSIVE")
-
-
-@pytest.fixture
-def finetune(one_thread: Any) -> Callable[[bytes], Told]:
-    """Run a soup.yaml in this process; return all that was observed."""
-    from trainer.finetune import finetune
-
-    def run(text: bytes) -> Told:
-        told: Told = []
-        assert finetune(config.parse(text), told.append) == told[-1]
-        return told
-
-    return run
-
-
-@pytest.fixture
-def finetune_until_error(one_thread: Any) -> Callable[[bytes], tuple[Told, Exception]]:
-    """Run a soup.yaml that cannot end well; return what was observed and how it ended."""
-    from trainer.finetune import finetune
-
-    def run(text: bytes) -> tuple[Told, Exception]:
-        told: Told = []
-        with pytest.raises((BaseModelError, DataError, NonFiniteError, OutputError)) as end:
-            finetune(config.parse(text), told.append)
-        return told, end.value
-
-    return run
-
-
-@pytest.fixture
-def optimizer_steps(one_thread: Any, monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The learning rate of each step that the real optimizer takes."""
-    taken: list[float] = []
-    step = one_thread.optim.AdamW.step
-
-    def watched(self: Any, *args: Any, **options: Any) -> Any:
-        taken.append(self.param_groups[0]["lr"])
-        return step(self, *args, **options)
-
-    monkeypatch.setattr(one_thread.optim.AdamW, "step", watched)
-    return taken
 
 
 def steps(told: Told) -> list[observations.Step]:
@@ -124,44 +76,6 @@ def test_the_loss_falls(finetune, base, soup_yaml) -> None:
     assert len(taken) == 60
     assert sum(step.loss for step in taken[-3:]) < 0.75 * sum(step.loss for step in taken[:3])
     assert taken[-1].loss_hex == taken[-1].loss.hex()
-
-
-@pytest.mark.filterwarnings(
-    "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
-)  # peft 0.21 with transformers 5.23
-def test_peft_loads_the_adapter_and_it_has_learnt(
-    finetune, base, soup_yaml, byte_tokenizer, one_thread, tmp_path
-) -> None:
-    from peft import PeftModel
-    from transformers import AutoModelForCausalLM
-
-    finetune(soup_yaml(base, {"epochs": 20, "gradient_accumulation_steps": 1}))
-    model = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), tmp_path / "adapter").eval()
-    ids = one_thread.tensor(
-        [
-            byte_tokenizer.encode(
-                "<|im_start|>user\nDefine blue.<|im_end|>\n<|im_start|>assistant\nthe colour of the sky at noon<|im_end|>"
-            )
-        ]
-    )
-    with one_thread.no_grad():
-        adapted = model(input_ids=ids, labels=ids).loss
-        with model.disable_adapter():
-            plain = model(input_ids=ids, labels=ids).loss
-    assert adapted < 0.9 * plain
-
-
-def test_the_base_is_untouched_on_disk_and_in_memory(finetune, base, soup_yaml, monkeypatch) -> None:
-    from trainer import checkpoint, model
-
-    before, load, loaded = digests(base), model.load, []
-    monkeypatch.setattr(model, "load", lambda wanted: loaded.append(load(wanted)) or loaded[-1])
-    told = finetune(soup_yaml(base))
-    weights = loaded[0].model.state_dict()
-    frozen = {name.replace(".base_layer", ""): tensor for name, tensor in weights.items() if "lora_" not in name}
-    assert len(frozen) < len(weights)
-    assert checkpoint.tensors_sha256(frozen) == started(told).model.base_tensors_sha256
-    assert digests(base) == before
 
 
 def test_the_mask_covers_the_assistants_words_and_its_end_in_the_real_tokenizer(
@@ -298,207 +212,6 @@ def test_a_gradient_that_is_infinite_ends_the_run_before_the_step(
     assert told[-1].value == "inf"
     assert len(optimizer_steps) == 1
     assert not (tmp_path / "adapter").exists()
-
-
-@pytest.mark.parametrize("refused", ["RunStarted", "Step", "OutputStaged"])
-def test_an_observer_that_fails_stops_the_run_there_and_nothing_stands_at_the_output(
-    one_thread, base, soup_yaml, optimizer_steps, tmp_path, refused
-) -> None:
-    from trainer.finetune import finetune
-
-    def observe(observation: observations.Observation) -> None:
-        if type(observation).__name__ == refused:
-            raise ConnectionError(refused)
-
-    before = set(tmp_path.iterdir())
-    with pytest.raises(ConnectionError, match=refused):
-        finetune(config.parse(soup_yaml(base)), observe)
-    assert len(optimizer_steps) == {"RunStarted": 0, "Step": 1, "OutputStaged": 4}[refused]
-    assert set(tmp_path.iterdir()) == before
-
-
-def test_nothing_stands_at_the_output_before_it_was_observed(one_thread, base, soup_yaml, tmp_path) -> None:
-    from trainer.finetune import finetune
-
-    there: dict[str, bool] = {}
-    finetune(
-        config.parse(soup_yaml(base, {"max_steps": 1})),
-        lambda observation: there.update({type(observation).__name__: (tmp_path / "adapter").exists()}),
-    )
-    assert there == {"RunStarted": False, "Step": False, "OutputStaged": False, "RunCompleted": True}
-
-
-def occupy_with_a_file(output: Path) -> None:
-    output.write_text("mine")
-
-
-def occupy_with_a_directory(output: Path) -> None:
-    output.mkdir()
-    (output / "thesis.txt").write_text("mine")
-
-
-def occupy_with_a_symlink(output: Path) -> None:
-    (output.parent / "elsewhere").mkdir()
-    output.symlink_to("elsewhere")
-
-
-def occupy_the_parent(output: Path) -> None:
-    output.parent.rmdir()
-    output.parent.write_text("mine")
-
-
-@pytest.mark.parametrize(
-    "occupy", [occupy_with_a_file, occupy_with_a_directory, occupy_with_a_symlink, occupy_the_parent]
-)
-def test_an_output_that_cannot_be_is_refused_before_anything_is_loaded(
-    finetune_until_error, soup_yaml, tmp_path, occupy
-) -> None:
-    output = tmp_path / "there" / "adapter"
-    output.parent.mkdir()
-    occupy(output)
-    before = sorted((path, path.is_symlink()) for path in tmp_path.rglob("*"))
-    told, error = finetune_until_error(soup_yaml(tmp_path / "no-such-base", output=str(output)))
-    assert isinstance(error, OutputError)
-    assert told == []
-    assert sorted((path, path.is_symlink()) for path in tmp_path.rglob("*")) == before
-
-
-def test_an_empty_directory_becomes_the_output(finetune, base, soup_yaml, tmp_path) -> None:
-    (tmp_path / "adapter").mkdir()
-    finetune(soup_yaml(base, {"max_steps": 1}))
-    assert sorted(digests(tmp_path / "adapter")) == ["adapter_config.json", "adapter_model.safetensors"]
-    assert len({path.stat().st_mode for path in (tmp_path / "adapter").iterdir()}) == 1
-
-
-def test_an_output_occupied_during_the_run_is_kept(one_thread, base, soup_yaml, tmp_path) -> None:
-    from trainer.finetune import finetune
-
-    def occupy(observation: observations.Observation) -> None:
-        if isinstance(observation, observations.OutputStaged):
-            occupy_with_a_directory(tmp_path / "adapter")
-
-    with pytest.raises(OutputError, match="is there already"):
-        finetune(config.parse(soup_yaml(base, {"max_steps": 1})), occupy)
-    assert (tmp_path / "adapter" / "thesis.txt").read_text() == "mine"
-    assert not list(tmp_path.glob(".adapter*"))
-
-
-def test_the_settings_of_the_adapter_are_sorted_and_say_what_it_is(finetune, base, soup_yaml, tmp_path) -> None:
-    told = finetune(
-        soup_yaml(base, {"max_steps": 1, "lora": {"r": 4, "alpha": 8, "target_modules": ["v_proj", "q_proj"]}})
-    )
-    text = (tmp_path / "adapter" / "adapter_config.json").read_text()
-    settings = json.loads(text)
-    assert list(settings) == sorted(settings)
-    assert text == json.dumps(settings, indent=2, sort_keys=True) + "\n"
-    assert settings["target_modules"] == ["q_proj", "v_proj"]
-    assert (settings["r"], settings["lora_alpha"], settings["inference_mode"]) == (4, 8, True)
-    assert settings["base_model_name_or_path"] == str(base)
-    assert [name.split(".")[-1] for name in started(told).model.target_modules] == ["q_proj", "v_proj"] * 2
-
-
-def test_auto_adapts_every_linear_layer_but_the_output_head(finetune, base, soup_yaml) -> None:
-    targets = started(finetune(soup_yaml(base, {"max_steps": 1}))).model.target_modules
-    assert {name.split(".")[-1] for name in targets} == {
-        "q_proj",
-        "k_proj",
-        "v_proj",
-        "o_proj",
-        "gate_proj",
-        "up_proj",
-        "down_proj",
-    }
-
-
-def without_a_weight(base: Path) -> None:
-    from safetensors.torch import load_file, save_file
-
-    weights = load_file(base / "model.safetensors")
-    del weights["model.layers.1.mlp.up_proj.weight"]
-    save_file(weights, base / "model.safetensors", metadata={"format": "pt"})
-
-
-def with_another_shape(base: Path) -> None:
-    settings = json.loads((base / "config.json").read_text())
-    (base / "config.json").write_text(json.dumps(settings | {"intermediate_size": 96}))
-
-
-def with_a_pickle(base: Path) -> None:
-    (base / "model.safetensors").rename(base / "pytorch_model.bin")
-
-
-def cut_short(base: Path) -> None:
-    content = (base / "model.safetensors").read_bytes()
-    (base / "model.safetensors").write_bytes(content[:-1000])
-
-
-def with_code_of_its_own(base: Path) -> None:
-    (base / "evil.py").write_text("raise SystemExit('executed')")
-    settings = json.loads((base / "config.json").read_text())
-    strange = {"model_type": "evil", "auto_map": {"AutoConfig": "evil.Config", "AutoModelForCausalLM": "evil.Model"}}
-    (base / "config.json").write_text(json.dumps(settings | strange))
-
-
-def as_an_adapter(base: Path) -> None:
-    (base / "adapter_config.json").write_text('{"base_model_name_or_path": "/elsewhere"}')
-
-
-def without_config(base: Path) -> None:
-    (base / "config.json").unlink()
-
-
-def without_chatml(base: Path) -> None:
-    text = (base / "tokenizer.json").read_text().replace("<|im_start|>", "<|start|>")
-    (base / "tokenizer.json").write_text(text)
-    settings = (base / "tokenizer_config.json").read_text().replace("<|im_start|>", "<|start|>")
-    (base / "tokenizer_config.json").write_text(settings)
-
-
-def with_a_prefix_space(base: Path) -> None:
-    settings = json.loads((base / "tokenizer.json").read_text())
-    settings["pre_tokenizer"]["add_prefix_space"] = True
-    (base / "tokenizer.json").write_text(json.dumps(settings))
-
-
-def with_too_many_tokens(base: Path) -> None:
-    settings = json.loads((base / "tokenizer.json").read_text())
-    settings["added_tokens"].append(settings["added_tokens"][0] | {"id": 259, "content": "<|new|>"})
-    (base / "tokenizer.json").write_text(json.dumps(settings))
-
-
-@pytest.mark.parametrize(
-    ("spoil", "finding"),
-    [
-        (without_a_weight, "1 weights are missing, first model.layers.1.mlp.up_proj.weight"),
-        (with_another_shape, ""),
-        (with_a_pickle, "safetensors"),
-        (cut_short, ""),
-        (with_code_of_its_own, ""),
-        (as_an_adapter, "is an adapter; merge it"),
-        (without_config, "has no config.json"),
-        (without_chatml, "its tokenizer has no <|im_start|>"),
-        (with_a_prefix_space, "changes text"),
-        (with_too_many_tokens, "the tokenizer has 260 tokens, the model 259"),
-        (shutil.rmtree, "not a directory"),
-    ],
-)
-def test_a_base_that_is_not_whole_is_refused_in_a_line(
-    finetune_until_error, base, soup_yaml, tmp_path, spoil, finding
-) -> None:
-    spoilt = shutil.copytree(base, tmp_path / "spoilt")
-    spoil(spoilt)
-    told, error = finetune_until_error(soup_yaml(spoilt))
-    assert isinstance(error, BaseModelError)
-    assert finding in str(error)
-    assert "\n" not in str(error)
-    assert told == []
-    assert not list(tmp_path.glob("*adapter*"))
-
-
-def test_a_target_that_the_base_does_not_have_is_refused(finetune_until_error, base, soup_yaml) -> None:
-    _, error = finetune_until_error(soup_yaml(base, {"lora": {"target_modules": ["query"]}}))
-    assert isinstance(error, BaseModelError)
-    assert "training.lora does not fit it" in str(error)
 
 
 def test_rows_longer_than_the_base_was_made_for_are_warned_of(finetune, base, soup_yaml, rows) -> None:
