@@ -17,7 +17,7 @@ from commands.cli import SETTINGS, recorded
 from commands.errors import AlteredEvidence, Incomplete, InputError, UsageProblem, quoted
 from commands.keyring import read_trust
 from commands.record import Session, printable
-from commands.redaction import Redactor
+from commands.redaction import Redactor, own_redactor
 from ledger import dsse
 from ledger.entry import time_text
 from ledger.errors import AlteredError, MalformedError
@@ -70,7 +70,7 @@ def emit(session: Session, **options: Any) -> None:
 
     wanted = aim_all([("attestation", options["output"])], session, force=options["force"])
     digest, observed = _subject(session, options["subject"], options["sha"])
-    redactor = Redactor()
+    redactor = own_redactor()
     with session.reader() as reader:
         declared = decide(reader, options, digest, redactor, session.command)
     events: list[tuple[str, Event]] = [(session.stream, declared)]
@@ -181,7 +181,7 @@ def _text(redactor: Redactor, option: str, value: str | None) -> str | None:
 def _find_invocation(reader: Reader, invocation: str) -> Invocation | None:
     """Find the newest recorded command with exactly this command line, after redaction."""
     try:
-        words = Redactor().argv(shlex.split(invocation))
+        words = own_redactor().argv(shlex.split(invocation))
     except ValueError:  # an unbalanced quote: no command line, so no recorded one
         return None
     statement = "SELECT started, finished FROM command_index ORDER BY started DESC LIMIT ?"

@@ -50,11 +50,12 @@ def tail(session: Session, **options: Any) -> None:
     """
     since = _since(options["since"])
     with session.reader() as reader:
+        seen = reader.size
         newest = islice(_newest(reader, since, options, session.command), options["limit"])
         rows = list(newest)[::-1]
     _show(rows, as_json=options["as_json"])
     if options["follow"]:
-        _follow(session, options)
+        _follow(session, options, seen)
 
 
 @audit_log.command()
@@ -147,10 +148,8 @@ def _cells(row: dict[str, Any]) -> tuple[object, ...]:
     )
 
 
-def _follow(session: Session, options: dict[str, Any]) -> None:
+def _follow(session: Session, options: dict[str, Any], seen: int) -> None:
     """Show commands as they end, until interrupted. One bracket records the whole watch."""
-    with session.reader() as reader:
-        seen = reader.size
     while True:
         time.sleep(POLL_SECONDS)
         with session.reader() as reader:

@@ -143,9 +143,9 @@ class _redact:  # noqa: N801 - reads as the verb it is
     """Redact a named text option, and refuse one that would be no name afterwards."""
 
     def __init__(self, session: Session) -> None:
-        from commands.redaction import Redactor
+        from commands.redaction import own_redactor
 
-        self._redactor = Redactor()
+        self._redactor = own_redactor()
         self._session = session
 
     def __call__(self, option: str, value: str | None) -> str | None:

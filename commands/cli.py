@@ -102,12 +102,12 @@ def _run(
 ) -> None:
     from commands.context import Context
     from commands.record import Session, bracket
-    from commands.redaction import Redactor
+    from commands.redaction import own_redactor
 
     context = Context.from_environment()
     foreign = options.pop("ledger", None)
     if foreign is not None and not _same(foreign, context.ledger):
-        callback(Session(context, context.new_id(), Redactor(), foreign=Path(foreign)), **options)
+        callback(Session(context, context.new_id(), own_redactor(), foreign=Path(foreign)), **options)
         return
     manager = bracket(context, name, argv, exit_code_of=exit_code_of)
     try:
@@ -116,7 +116,7 @@ def _run(
         if not (tolerant and context.ledger.exists()):
             raise
         click.echo(f"soup: unrecorded: {error}", err=True)
-        callback(Session(context, context.new_id(), Redactor(), foreign=context.ledger), **options)
+        callback(Session(context, context.new_id(), own_redactor(), foreign=context.ledger), **options)
         return
     try:
         callback(session, **options)
@@ -161,6 +161,8 @@ def _library_codes() -> tuple[tuple[type[BaseException], int], ...]:
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run `soup` with the process's arguments, and exit."""
+    if "_SOUP_COMPLETE" in os.environ:
+        soup.main(prog_name="soup")  # shell completion: click answers and exits
     arguments = list(sys.argv[1:] if argv is None else argv)
     signal.signal(signal.SIGTERM, _terminate)
     code = run(arguments)

@@ -141,9 +141,12 @@ class Context:
         path = self.environ.get("SOUP_KEY_PASSPHRASE_FILE")
         if not path:
             return None
-        passphrase = read_small(Path(path), MAX_PASSPHRASE).strip(b"\r\n")
+        try:
+            passphrase = read_small(Path(path), MAX_PASSPHRASE).strip(b"\r\n")
+        except InputError as error:
+            raise Unrecordable(f"no passphrase: {error}", error.hint) from None
         if not passphrase:
-            raise InputError(f"the passphrase file {quoted(path)} is empty")
+            raise Unrecordable(f"the passphrase file {quoted(path)} is empty")
         return passphrase
 
     def _make_keys(self) -> None:

@@ -19,7 +19,7 @@ from commands.errors import AlteredEvidence, InputError, UsageProblem, quoted
 from commands.keyring import read_trust
 from commands.publish import Publication
 from commands.record import Session, printable
-from commands.redaction import Redactor
+from commands.redaction import own_redactor
 from commands.target import Target
 from ledger import dsse
 from ledger.errors import AlteredError, MalformedError
@@ -188,7 +188,7 @@ def _record(session: Session, asked: Asked, last: int, rows: int, receipt: bytes
         (
             session.stream,
             QueryExecuted(
-                sql=printable(Redactor().text(asked.sql)),
+                sql=printable(own_redactor().text(asked.sql)),
                 sql_sha256=hashlib.sha256(asked.sql.encode()).hexdigest(),
                 head=last,
                 as_of=None if asked.as_of is None else last,

@@ -24,7 +24,7 @@ from commands import audit_file, origin
 from commands.context import Context
 from commands.errors import InputError, Unrecordable
 from commands.pending import pending
-from commands.redaction import Redactor
+from commands.redaction import Redactor, own_redactor
 from commands.version import VERSION
 from ledger.commit import Commit
 from ledger.errors import LedgerError
@@ -85,7 +85,7 @@ def bracket(
 ) -> Iterator[Session]:
     """Record the command `name`, run the body, record how it ended. Raises Unrecordable before the body if it must."""
     started = time.monotonic_ns()
-    session = Session(context, context.new_id(), Redactor())
+    session = Session(context, context.new_id(), own_redactor())
     session.writer, news = context.open_writer(session.command)
     for line in news:
         print(f"soup: {line}", file=sys.stderr)  # noqa: T201 - said before anything else can fail
@@ -147,7 +147,7 @@ def _started(session: Session, name: str, argv: Sequence[str]) -> CommandStarted
 
 def _finish(session: Session, started: int, exit_code: int, error: str | None) -> None:
     """Close the bracket. Signals wait: a second Ctrl-C must not cost the record."""
-    redactor = Redactor()
+    redactor = own_redactor()
     finished = CommandFinished(
         exit_code=exit_code,
         duration_us=(time.monotonic_ns() - started) // 1000,

@@ -87,25 +87,24 @@ def _check(value: Any, depth: int) -> None:  # noqa: C901 - one branch a type of
     """Walk a decoded value and refuse what RFC 8785 and this encoder would not spell alike."""
     if depth > MAX_DEPTH:
         raise NotCanonicalError(f"nested deeper than {MAX_DEPTH}")
-    if isinstance(value, str):
+    kind = type(value)  # exactly: a subclass may encode as something else
+    if kind is str:
         if "\x00" in value:
             raise NotCanonicalError("U+0000 in a string")
-    elif isinstance(value, bool) or value is None or isinstance(value, msgspec.Struct):
-        return
-    elif isinstance(value, int):
+    elif kind is int:
         if not -MAX_INTEGER <= value <= MAX_INTEGER:
-            raise NotCanonicalError(f"{value} is beyond 2^53-1")
-    elif isinstance(value, dict):
+            raise NotCanonicalError(f"an integer of {value.bit_length()} bits is beyond 2^53-1")
+    elif kind is dict:
         for key, item in value.items():
             _check_key(key)
             _check(item, depth + 1)
-    elif isinstance(value, list | tuple):
+    elif kind in {list, tuple}:
         for item in value:
             _check(item, depth + 1)
-    elif isinstance(value, float):
+    elif kind is float:
         raise NotCanonicalError(f"{value!r} is a float; write it as a decimal string")
-    else:
-        raise NotCanonicalError(f"{type(value).__name__} is not a JSON value of the domain")
+    elif value is not None and kind is not bool and not isinstance(value, msgspec.Struct):
+        raise NotCanonicalError(f"{kind.__name__} is not a JSON value of the domain")
 
 
 def _check_key(key: object) -> None:

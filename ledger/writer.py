@@ -191,11 +191,12 @@ def _admit(path: Path, author: Signer, log: Signer, heads_directory: Path) -> Id
     try:
         with Reader.open_own(path) as reader:
             identity = read_identity(reader)
-            seen = heads.load(heads_directory, identity.ledger)
+        seen = heads.load(heads_directory, identity.ledger)  # before the snapshot: others append meanwhile
+        with Reader.open_own(path) as reader:
             here = reader.checkpoint(seen.size) if seen else ""
     except (LedgerError, OSError) as error:
         word = "damaged" if isinstance(error, AlteredError) else "not usable"
-        raise UnwritableError(f"the ledger is {word}: {error}; run: soup ledger verify") from None
+        raise UnwritableError(f"the ledger {path} is {word}: {error}; run: soup ledger verify") from None
     if identity.log_key != log.public or identity.author_key != author.public:
         raise UnwritableError(f"the ledger {path} belongs to other keys; set SOUP_LEDGER to a ledger of your own")
     if seen is not None and (not here or note.parse_checkpoint_body(note.parse_note(here).body) != seen):

@@ -48,6 +48,14 @@ TAIL = 5_000
 Note = Callable[[str], None]
 
 
+class CacheUnbuildableError(ProjectionError):
+    """The projection file cannot be built; queries do without."""
+
+    def __init__(self, path: Path, reason: str) -> None:
+        """Say why the file at `path` was not built."""
+        super().__init__(f"the projection file {path} was not built: {reason}")
+
+
 class CacheAlteredError(ProjectionError):
     """The projection file says something else than the ledger."""
 
@@ -73,7 +81,7 @@ def cached_view(reader: Reader, directory: Path, last: int, note: Note, *, expor
         if stamp is not None:
             return _united(reader, place, stamp, last, exports)
     except (OSError, duckdb.Error, BrokenProcessPool) as error:
-        reason = str(error).split("\n", maxsplit=1)[0]
+        reason = _line(error)
         note(f"the projection file is not used ({reason}); reading the ledger instead")
         if stamp is not None and "lock" not in reason:
             discard(place)
@@ -95,7 +103,23 @@ def check_cache(reader: Reader, directory: Path) -> None:
     except UnusableError as error:
         raise CacheAlteredError(place.file, str(error)) from None
     except (OSError, duckdb.Error) as error:
-        raise CacheAlteredError(place.file, f"cannot be read ({str(error).splitlines()[0]})") from None
+        raise CacheAlteredError(place.file, f"cannot be read ({_line(error)})") from None
+
+
+def rebuild(reader: Reader, directory: Path) -> None:
+    """Build the projection file from nothing, up to the ledger's head. Raises CacheUnbuildableError."""
+    import duckdb
+
+    place = Place(directory, genesis(reader).ledger)
+    try:
+        _demand_directory(directory)
+        with _locked(place.lock) as mine:
+            if not mine:
+                raise CacheUnbuildableError(place.file, "another process is building it")
+            discard(place)
+            _extend(reader, place, None, reader.size, lambda _: None)
+    except (OSError, duckdb.Error, BrokenProcessPool) as error:
+        raise CacheUnbuildableError(place.file, _line(error)) from None
 
 
 def _current(reader: Reader, place: Place, last: int, note: Note) -> Stamp | None:
@@ -117,6 +141,10 @@ def _current(reader: Reader, place: Place, last: int, note: Note) -> Stamp | Non
             discard(place)
             stamp = None
         return stamp if _fits(stamp, last) else _extend(reader, place, stamp, last, note)
+
+
+def _line(error: Exception) -> str:
+    return str(error).split("\n", maxsplit=1)[0] or type(error).__name__
 
 
 def _fits(stamp: Stamp | None, last: int) -> bool:

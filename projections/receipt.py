@@ -1,102 +1,77 @@
-"""A receipt: what an auditor needs to ask the same question of the same entries, and to see that the answer is the same.
+"""Receipts: what an auditor needs to ask the same question of the same entries, and to see that the answer is the same.
 
 What is true here:
 
 - A receipt is a pure function of a prefix of the ledger, the statement and the versions it names: made twice, it is the same
   bytes. It stands on a view made straight from the ledger, never on the projection file.
-- It is canonical JSON. Values are null, booleans, integers up to 2^53-1 and text; a double is the shortest decimal that reads
-  back the same, as text.
 - No receipt is made of a statement that cannot give the same answer twice (clocks, random numbers, samples), nor of a cut
   answer.
-- `parse_receipt` is total: a whole receipt that agrees with itself, or ReceiptError.
+- A check takes nothing from the receipt but the question; head, entries scanned, columns and rows are found anew. Rows are
+  compared one by one where the statement orders them, else as a multiset: SQL promises no order then. Another version of
+  DuckDB, soup or the views is a note, never a difference: rows decide.
 
-Not known here: signatures (a receipt travels in a DSSE envelope, payload type `PAYLOAD_TYPE`), and whether the ledger itself
-verifies: do that first.
+Not known here: who signed a receipt, and whether the ledger verifies. Ask both first: a check compares with whatever the ledger
+says.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from hashlib import sha256
 from importlib.metadata import version
-from typing import Annotated, Literal
+from typing import NamedTuple
 
 import msgspec
-from msgspec import Meta
 
 from ledger import canonical, note
-from ledger.errors import LedgerError, NotCanonicalError
-from ledger.events.base import Count, Hex32, Text
 from ledger.reader import Reader
 from projections import catalog
 from projections.engine import View, genesis
-from projections.errors import ProjectionError
 from projections.formats import text_of
-from projections.query import Answer, Value
+from projections.query import Answer, Value, run
+from projections.receipt_form import (
+    MAX_ROWS,
+    PAYLOAD_TYPE,
+    Exact,
+    Field,
+    Head,
+    Receipt,
+    ReceiptError,
+    Scanned,
+    digest,
+    encode,
+    parse_receipt,
+)
+from projections.statement import QueryError, inspect
 
-PAYLOAD_TYPE = "application/vnd.soup.query-receipt.v1+json"
 DISTRIBUTION = "soup-ledger"
-MAX_ROWS = 100_000
-MAX_COLUMNS = 1_000
 
-Exact = None | bool | int | str
-
-
-class ReceiptError(ProjectionError):
-    """No receipt can be made, or bytes are none."""
-
-
-class Head(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The signed head of the commit that holds the last entry asked about; `checkpoint` is the note's exact text."""
-
-    checkpoint: Text
-    root: Hex32
-    size: Count
+__all__ = [
+    "PAYLOAD_TYPE",
+    "Check",
+    "Difference",
+    "Receipt",
+    "ReceiptError",
+    "check_receipt",
+    "make_receipt",
+    "parse_receipt",
+]
 
 
-class Field(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A column: its name, and DuckDB's name of its type."""
+class Difference(NamedTuple):
+    """What a receipt says and what the ledger gives; `field` is a field of the receipt, rows are counted from 1."""
 
-    name: Text
-    type: Text
-
-
-class Scanned(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """The entries behind the answer: their number, first and last position, those `erased`, `gaps` as ranges of positions.
-
-    `silence_us` is the log's longest time without an entry, in microseconds; `silence_before` the position that ended it.
-    """
-
-    erased: Count
-    events: Count
-    first: Count
-    gaps: Annotated[list[tuple[Count, Count]], Meta(max_length=10_000)]
-    last: Count
-    silence_before: Count
-    silence_us: Count
+    field: str
+    receipt: str
+    ledger: str
 
 
-class Receipt(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Everything that was asked, of what, and what came out. Digests in hex; `views` is that of the SQL files."""
+class Check(NamedTuple):
+    """What came of running a receipt again. No differences: the answer stands. Notes say how it was compared."""
 
-    as_of: Count
-    columns: Annotated[list[Field], Meta(max_length=MAX_COLUMNS)]
-    duckdb: Text
-    format: Literal["soup-query-receipt/1"]
-    head: Head
-    ledger: Hex32
-    origin: Text
-    row_count: Count
-    rows: Annotated[list[list[Exact]], Meta(max_length=MAX_ROWS)]
-    rows_sha256: Hex32
-    scanned: Scanned
-    soup: Text
-    sql: Text
-    sql_sha256: Hex32
-    views: Hex32
-
-
-_decoder = msgspec.json.Decoder(Receipt)
+    differences: list[Difference]
+    notes: list[str]
 
 
 def make_receipt(reader: Reader, sql: str, last: int, answer: Answer) -> bytes:
@@ -122,43 +97,95 @@ def make_receipt(reader: Reader, sql: str, last: int, answer: Answer) -> bytes:
         sql=sql,
         sql_sha256=sha256(sql.encode()).hexdigest(),
         as_of=last,
-        head=head(reader, last),
+        head=_head(reader, last),
         columns=[Field(column.name, column.type) for column in answer.columns],
         row_count=len(rows),
         rows=rows,
-        rows_sha256=_digest(rows),
-        scanned=scan(answer.view),
+        rows_sha256=digest(rows),
+        scanned=_scan(answer.view),
         duckdb=version("duckdb"),
         soup=version(DISTRIBUTION),
         views=catalog.digest(),
     )
-    return _encode(receipt)
+    return encode(receipt)
 
 
-def parse_receipt(raw: bytes) -> Receipt:
-    """Read a receipt, and demand that it agrees with itself. Raises ReceiptError."""
-    try:
-        canonical.decode(raw)
-        receipt = _decoder.decode(raw)
-        checkpoint = note.parse_checkpoint_body(note.parse_note(receipt.head.checkpoint).body)
-    except (LedgerError, msgspec.DecodeError, RecursionError) as error:
-        raise ReceiptError(f"not a receipt: {error}") from None
-    for holds, what in (
-        (sha256(receipt.sql.encode()).hexdigest() == receipt.sql_sha256, "the digest of its SQL"),
-        (len(receipt.rows) == receipt.row_count, "its number of rows"),
-        (all(len(row) == len(receipt.columns) for row in receipt.rows), "its number of columns"),
-        (_digest(receipt.rows) == receipt.rows_sha256, "the digest of its rows"),
-        (checkpoint.origin == receipt.origin, "the origin in its head"),
-        (checkpoint.size == receipt.head.size >= receipt.as_of, "the size of its head"),
-        (checkpoint.root.hex() == receipt.head.root, "the root of its head"),
-        (receipt.origin.endswith(f"/{receipt.ledger}"), "its origin"),
-    ):
-        if not holds:
-            raise ReceiptError(f"not a receipt: {what} is not what it says elsewhere")
-    return receipt
+def check_receipt(reader: Reader, receipt: Receipt) -> Check:
+    """Ask the receipt's question again, of entries read straight from the ledger, and compare.
+
+    Raises AlteredError at an entry that does not hold. Interrupting it is the way out of a statement that never ends.
+    """
+    check = Check([], _versions(receipt))
+    created = genesis(reader)
+    _compare(check, "ledger", receipt.ledger, created.ledger)
+    _compare(check, "origin", receipt.origin, created.origin)
+    if check.differences:
+        return check
+    if receipt.as_of > reader.size:
+        check.differences.append(Difference("as_of", str(receipt.as_of), f"{reader.size} entries"))
+        return check
+    found = _head(reader, receipt.as_of)
+    for field in ("size", "root", "checkpoint"):
+        _compare(check, f"head.{field}", getattr(receipt.head, field), getattr(found, field))
+    with View.of_prefix(reader, receipt.as_of) as view:
+        _compare(check, "scanned", receipt.scanned, _scan(view))
+        try:
+            _compare_answer(check, receipt, view)
+        except QueryError as error:
+            check.differences.append(Difference("sql", receipt.sql, str(error)))
+    return check
 
 
-def head(reader: Reader, position: int) -> Head:
+def _compare_answer(check: Check, receipt: Receipt, view: View) -> None:
+    statement = inspect(view, receipt.sql)
+    if statement.unstable:
+        check.notes.append(f"{', '.join(statement.unstable)} may give another answer each time")
+    answer = run(view, receipt.sql, max_rows=receipt.row_count + 1)
+    fields = [Field(column.name, column.type) for column in answer.columns]
+    _compare(check, "columns", receipt.columns, fields)
+    rows = [_exact(row) for row in answer]
+    if len(rows) != receipt.row_count:
+        found = f"more than {receipt.row_count}" if len(rows) > receipt.row_count else str(len(rows))
+        check.differences.append(Difference("row_count", str(receipt.row_count), found))
+        return
+    if statement.ordered:
+        pairs: Iterable[tuple[int, list[Exact], list[Exact]]] = (
+            (number, said, found) for number, (said, found) in enumerate(zip(receipt.rows, rows, strict=True), 1)
+        )
+        wrong = next(((number, said, found) for number, said, found in pairs if said != found), None)
+        if wrong is not None:
+            check.differences.append(Difference(f"rows[{wrong[0]}]", _show(wrong[1]), _show(wrong[2])))
+        return
+    check.notes.append("the statement has no ORDER BY, so rows were compared without regard to their order")
+    said_only, found_only = _multiset(receipt.rows) - _multiset(rows), _multiset(rows) - _multiset(receipt.rows)
+    if said_only:
+        check.differences.append(Difference("rows", min(said_only), min(found_only)))
+
+
+def _compare(check: Check, field: str, said: object, found: object) -> None:
+    if said != found:
+        check.differences.append(Difference(field, _show(said), _show(found)))
+
+
+def _versions(receipt: Receipt) -> list[str]:
+    """Say where a difference, should there be one, may come from another version and not from another ledger."""
+    here = {"duckdb": version("duckdb"), "soup": version(DISTRIBUTION), "views": catalog.digest()}
+    return [
+        f"made with {name} {getattr(receipt, name)}, checked with {mine}"
+        for name, mine in here.items()
+        if getattr(receipt, name) != mine
+    ]
+
+
+def _multiset(rows: Iterable[list[Exact]]) -> Counter[str]:
+    return Counter(canonical.encode(row).decode() for row in rows)
+
+
+def _show(value: object) -> str:
+    return value if isinstance(value, str) else msgspec.json.encode(value).decode()
+
+
+def _head(reader: Reader, position: int) -> Head:
     """Give the head of the commit that holds `position`; the ledger is not verified here."""
     record = reader.record(position)
     if record is None:
@@ -169,7 +196,7 @@ def head(reader: Reader, position: int) -> Head:
     return Head(checkpoint=text, root=root.hex(), size=size)
 
 
-def scan(view: View) -> Scanned:
+def _scan(view: View) -> Scanned:
     """Say which entries an answer stands on."""
     events, first, last, erased, silence, before, gaps = view.rows(catalog.statement(catalog.SCAN))[0]
     missing = [(low, high) for low, high in gaps]
@@ -183,11 +210,11 @@ def _rows(answer: Answer) -> list[list[Exact]]:
     for row in answer:
         if len(rows) == MAX_ROWS:
             raise ReceiptError(f"no receipt: the answer has more than {MAX_ROWS} rows")
-        rows.append(exact(row))
+        rows.append(_exact(row))
     return rows
 
 
-def exact(row: Iterable[Value]) -> list[Exact]:
+def _exact(row: Iterable[Value]) -> list[Exact]:
     """Give the values of a row as a receipt holds them."""
     return [_value(value) for value in row]
 
@@ -198,17 +225,3 @@ def _value(value: Value) -> Exact:
     if isinstance(value, int) and not -canonical.MAX_INTEGER <= value <= canonical.MAX_INTEGER:
         return str(value)
     return value
-
-
-def _digest(rows: list[list[Exact]]) -> str:
-    return sha256(_encode(rows)).hexdigest()
-
-
-def _encode(value: object) -> bytes:
-    try:
-        raw = canonical.encode(value)
-    except NotCanonicalError as error:
-        raise ReceiptError(f"no receipt: the answer {error}") from None
-    if len(raw) > canonical.MAX_BYTES:
-        raise ReceiptError(f"no receipt: it would have {len(raw)} bytes, {canonical.MAX_BYTES} are allowed")
-    return raw

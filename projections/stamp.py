@@ -58,14 +58,22 @@ class Place:
 
     @property
     def file(self) -> Path:
+        """The entries."""
         return self.directory / f"{self.ledger}.duckdb"
 
     @property
+    def log(self) -> Path:
+        """What DuckDB would leave beside a file it wrote to, and replay."""
+        return self.directory / f"{self.ledger}.duckdb.wal"
+
+    @property
     def stamp(self) -> Path:
+        """What the file is."""
         return self.directory / f"{self.ledger}.json"
 
     @property
     def lock(self) -> Path:
+        """Held by whoever builds."""
         return self.directory / f"{self.ledger}.lock"
 
 
@@ -84,7 +92,7 @@ def usable(reader: Reader, place: Place) -> Stamp | None:
         raise UnusableError("has no stamp that can be read") from None
     if not stat.S_ISREG(status.st_mode) or status.st_uid != os.geteuid():
         raise UnusableError("is no regular file of this user")
-    if place.file.with_name(f"{place.file.name}.wal").exists():
+    if place.log.exists():
         raise UnusableError("was opened by another program, which left its log beside it")
     if stamp.ledger != place.ledger:
         raise UnusableError("is of another ledger")
@@ -95,7 +103,9 @@ def usable(reader: Reader, place: Place) -> Stamp | None:
     if _marks(status) != (stamp.size, stamp.inode, stamp.modified, stamp.changed):
         if digest_of(place.file) != stamp.sha256:
             raise UnusableError("was changed by somebody else")
-        stamp = write_stamp(place, msgspec.structs.replace(stamp, **status_fields(status)))
+        stamp = msgspec.structs.replace(stamp, **status_fields(status))
+        with suppress(OSError):  # it only saves the next one the digest
+            write_stamp(place, stamp)
     return stamp
 
 
@@ -113,12 +123,14 @@ def write_stamp(place: Place, stamp: Stamp) -> Stamp:
 
 
 def discard(place: Place) -> None:
-    for path in (place.stamp, place.file, place.file.with_name(f"{place.file.name}.wal")):
+    """Throw the file away; what cannot be removed is not used either."""
+    for path in (place.stamp, place.file, place.log):
         with suppress(OSError):
             path.unlink(missing_ok=True)
 
 
 def hash_at(reader: Reader, position: int) -> str:
+    """Give the hash of an entry in hex, '' where there is none. Raises AlteredError at one that does not hold."""
     record = reader.record(position)
     return record.hash.hex() if record else ""
 
@@ -134,9 +146,11 @@ def _marks(status: os.stat_result) -> tuple[int, int, int, int]:
 
 
 def status_fields(status: os.stat_result) -> dict[str, int]:
+    """Give the fields of a stamp that describe the file as the system sees it."""
     return dict(zip(("size", "inode", "modified", "changed"), _marks(status), strict=True))
 
 
 def digest_of(path: Path) -> str:
+    """SHA-256 of a file, in hex."""
     with path.open("rb") as file:
-        return filedigest_of(file, "sha256").hexdigest()
+        return file_digest(file, "sha256").hexdigest()

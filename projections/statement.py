@@ -15,12 +15,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from projections.engine import View
 from projections.errors import ProjectionError
+
+if TYPE_CHECKING:
+    from duckdb import Statement as DuckDBStatement
 
 MAX_SQL = 65_536  # characters; as long as a recorded text may be
 
@@ -91,19 +94,23 @@ def _single(sql: str) -> str:
 
     if len(sql) > MAX_SQL or "\x00" in sql:
         raise NotReadingError(f"it has more than {MAX_SQL} characters, or a NUL")
+    if any("\ud800" <= letter <= "\udfff" for letter in sql):
+        raise QueryError("the statement is not UTF-8")
     with one_line():
-        try:
-            statements = duckdb.extract_statements(sql)
-        except ValueError:  # a type that the Python client has no name for
-            raise NotReadingError("this kind of statement is not known to read") from None
-        except UnicodeEncodeError:
-            raise QueryError("the statement is not UTF-8") from None
+        statements = duckdb.extract_statements(sql)
         if len(statements) != 1:
             raise NotReadingError(f"{len(statements)} statements were given")
-        kind = statements[0].type.name
+        kind = _kind(statements[0])
         if kind not in {"SELECT", "EXPLAIN"}:
             raise NotReadingError(f"{kind} is none of SELECT, VALUES, DESCRIBE, SHOW, SUMMARIZE, EXPLAIN")
         return _unterminated(sql).strip()
+
+
+def _kind(statement: DuckDBStatement) -> str:
+    try:
+        return statement.type.name
+    except ValueError:  # the Python client has no name for the newest kinds, such as CONNECT
+        return "this kind of statement"
 
 
 def _unterminated(sql: str) -> str:

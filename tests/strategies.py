@@ -5,6 +5,7 @@ Events are built from the annotations of their structs, so an event that joins t
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from ledger.canonical import MAX_INTEGER
 from ledger.entry import STREAM
 from ledger.events import EVENT_TYPES, Event
 
+HEX = re.compile(r"\\A\[0-9a-f]\{(\d+)}\\Z")
 MANY = 3
 """Elements of a generated list or mapping at most: breadth finds nothing that three do not."""
 
@@ -61,13 +63,22 @@ def events_of(kind: type[Event]) -> st.SearchStrategy[Event]:
     return built
 
 
+def _matching(pattern: str) -> st.SearchStrategy[str]:
+    """Text of a field with a pattern; digests are most of them, and drawn as bytes ten times as fast."""
+    digits = HEX.fullmatch(pattern)
+    if digits is None:
+        return st.from_regex(pattern)
+    size = int(digits[1]) // 2
+    return st.binary(min_size=size, max_size=size).map(bytes.hex)
+
+
 def _of(info: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
     """One case a type that an event may have. Anything else (Any, float, bytes) has no business there."""
     match info:
         case msgspec.inspect.StructType(cls=cls, fields=fields):
             return st.builds(cls, **{field.name: _of(field.type) for field in fields})
         case msgspec.inspect.StrType(pattern=str(pattern)):
-            return st.from_regex(pattern)
+            return _matching(pattern)
         case msgspec.inspect.StrType(min_length=low):
             return texts(low or 0)
         case msgspec.inspect.IntType(ge=low, le=high):
@@ -82,7 +93,7 @@ def _of(info: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
             return st.one_of([_of(each) for each in types])
         case msgspec.inspect.ListType(item_type=item):
             return st.lists(_of(item), max_size=MANY)
-        case msgspec.inspect.DictType(value_type=item):
-            return st.dictionaries(object_keys(), _of(item), max_size=MANY)
+        case msgspec.inspect.DictType(key_type=key, value_type=item):
+            return st.dictionaries(_of(key), _of(item), max_size=MANY)
         case _:
             raise TypeError(f"an event may not hold {info}")

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 
-import yaml
+import yaml  # type: ignore[import-untyped]  # PyYAML publishes its types in a package of their own
 
 MAX_BYTES = 1 << 20
 MAX_DEPTH = 32
@@ -38,7 +38,7 @@ class NotYamlError(ValueError):
     """The text is not a document of the kind described above."""
 
 
-class _CoreLoader(yaml.SafeLoader):
+class _CoreLoader(yaml.SafeLoader):  # type: ignore[misc]  # untyped base
     """`SafeLoader` with the resolvers of YAML 1.2 and a refusal of everything that repeats or expands."""
 
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012 - PyYAML's own attribute

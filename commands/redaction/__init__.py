@@ -13,10 +13,12 @@ It knows forms and names of secrets, no secrets: one without either (a bare pass
 unknown here: which fields are redacted, and what becomes of the result.
 """
 
+import os
 import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from functools import cache
+from pathlib import Path
 
 from commands.redaction import names
 from commands.redaction.rules import RULES, Rule
@@ -135,6 +137,15 @@ class Redactor:
                 yield self._hide(rule.name)
                 end = stop
             yield clear[end:]
+
+
+def own_redactor() -> Redactor:
+    """Make a redactor that knows the home of the user who runs this process, by each of its names."""
+    try:
+        home = Path.home()
+    except RuntimeError:
+        return Redactor()
+    return Redactor(home=str(home), homes=(os.path.realpath(home),))
 
 
 def expand_home(path: str, home: str) -> str | None:

@@ -23,7 +23,7 @@ Key = Annotated[str, Meta(pattern=r"\A[\x20-\x7e]{1,128}\Z")]
 Name = Annotated[str, Meta(min_length=1, max_length=1024)]
 Origin = Annotated[str, Meta(pattern=r"\A(observed|declared)\Z")]
 """`observed`: soup read the bytes and hashed them. `declared`: the operator typed it."""
-Time = Annotated[str, Meta(pattern=r"\A\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z\Z")]
+Time = Annotated[str, Meta(pattern=r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\.[0-9]{6}Z\Z")]
 """UTC with microseconds, RFC 3339."""
 
 

@@ -28,7 +28,7 @@ SELECT
   TRY_CAST(f.payload->>'$.duration_us' AS BIGINT) // 1000  AS duration_ms,
   f.payload->>'$.error'                                    AS error,
   TRY_CAST(s.payload->>'$.operator.uid' AS BIGINT)         AS uid,
-  s.payload->>'$.operator.user'                            AS "user",
+  s.payload->>'$.operator.user'                            AS operator,  -- NULL: the system knows no name for the uid
   (s.payload->'$.operator.claimed')::JSON                  AS claimed,  -- by the environment; nobody checked it
   s.payload->>'$.process.host'                             AS host,
   TRY_CAST(s.payload->>'$.process.pid' AS BIGINT)          AS pid,

@@ -10,7 +10,8 @@ SELECT
   make_timestamptz(q.time_us)                  AS time,
   q.payload->>'$.sql'                          AS sql,             -- redacted
   q.payload->>'$.sql_sha256'                   AS sql_sha256,      -- of the statement as it ran
-  TRY_CAST(q.payload->>'$.position' AS BIGINT) AS as_of,           -- the prefix of the ledger that was asked
+  TRY_CAST(q.payload->>'$.head' AS BIGINT)     AS head,            -- the prefix of the ledger that was asked
+  TRY_CAST(q.payload->>'$.as_of' AS BIGINT)    AS as_of,           -- the same, where it was named; NULL: the newest
   TRY_CAST(q.payload->>'$.rows' AS BIGINT)     AS rows,
   r.sha256                                     AS receipt_sha256,  -- of the signed envelope; NULL: none was asked for
   q.command                                    AS command_id,

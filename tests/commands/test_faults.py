@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from ledger import heads
 from ledger.events.command import CommandFinished
 from ledger.events.document import BomDeclared
 from tests.runner import BOM, SCRIPT, A, B, Outcome, Soup, tree_of
@@ -58,14 +59,15 @@ def founded(soup: Soup) -> Soup:
 def test_nothing_runs_where_the_home_cannot_be_made(soup: Soup) -> None:
     soup.home.parent.mkdir(mode=0o500)
     outcome = soup.process(*EMIT, preexec_fn=without_privilege)
-    refused(outcome, soup, saying="Permission denied")
+    refused(outcome, soup, saying="Permission denied", hint="set SOUP_HOME to a directory of yours")
     assert not soup.home.exists()
 
 
 @pytest.mark.slow
 def test_nothing_runs_where_the_home_cannot_be_written(soup: Soup) -> None:
     soup.home.mkdir(parents=True, mode=0o500)
-    refused(soup.process(*EMIT, preexec_fn=without_privilege), soup, saying="Permission denied")
+    outcome = soup.process(*EMIT, preexec_fn=without_privilege)
+    refused(outcome, soup, saying="Permission denied", hint="set SOUP_HOME to a directory of yours")
     assert tree_of(soup.home) == {}
 
 
@@ -284,14 +286,14 @@ def test_keys_made_under_a_passphrase_need_it(locked: Soup, soup: Soup) -> None:
 def test_a_wrong_passphrase_signs_nothing(locked: Soup, tmp_path: Path, passphrase: bytes, saying: str) -> None:
     locked.ok("keys", "list")
     (tmp_path / "passphrase").write_bytes(passphrase)
-    refused(locked(*EMIT), locked, saying=saying)
+    refused(locked(*EMIT), locked, saying=saying, hint="")
     assert b"horse" not in locked.stored()
 
 
 def test_a_passphrase_file_that_is_missing_signs_nothing(locked: Soup, tmp_path: Path) -> None:
     locked.ok("keys", "list")
     (tmp_path / "passphrase").unlink()
-    refused(locked(*EMIT), locked, saying="No such file")
+    refused(locked(*EMIT), locked, saying="No such file", hint="")
 
 
 # A full disk.
@@ -353,7 +355,7 @@ def test_an_end_that_cannot_be_recorded_is_said_and_the_outputs_are_named(
     monkeypatch.setattr(Writer, "append", failing)
     outcome = founded(*EMIT)
     assert outcome.code == 74
-    assert "cannot write the ledger: the disk is full" in outcome.err
+    assert "the disk is full" in outcome.err
     assert "its end is not on the record; it wrote m.json" in outcome.err
     assert (founded.work / "m.json").exists()
 
@@ -390,6 +392,21 @@ def test_a_kill_at_any_step_leaves_a_ledger_that_verifies_and_a_command_that_can
     assert lines == len(founded.records())
 
 
+def test_a_head_that_another_process_made_a_moment_ago_is_no_sign_of_a_restored_backup(
+    founded: Soup, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever compares the ledger with the highest head seen must look at the head first: the ledger only grows."""
+    load, others = heads.load, [("keys", "list")]
+
+    def load_late(directory: Path, ledger: str) -> object:
+        while others:
+            founded.ok(*others.pop())
+        return load(directory, ledger)
+
+    monkeypatch.setattr(heads, "load", load_late)
+    founded.ok(*EMIT)
+
+
 @pytest.mark.slow
 def test_eight_processes_keep_one_chain(founded: Soup) -> None:
     running = [founded.start(*BOM, "--base-sha", A, "--output", f"m{number}.json") for number in range(8)]
@@ -418,6 +435,7 @@ def test_a_second_interrupt_does_not_cost_the_record(founded: Soup) -> None:
     code = f"""
 import os, signal, sys
 from ledger.writer import Writer
+from ledger import heads
 from ledger.events.command import CommandFinished
 append = Writer.append
 def nervous(self, command, events):

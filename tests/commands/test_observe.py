@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -93,6 +94,22 @@ def test_a_device_is_refused_without_being_opened(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(os, "open", opened)
     with pytest.raises(InputError, match="is a character device"):
         observe_file("/dev/zero")
+
+
+def test_a_file_swapped_for_a_pipe_after_the_check_is_refused_and_not_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (path := tmp_path / "input").write_bytes(b"abc")
+    real = os.open
+
+    def swapped(*arguments: Any, **named: Any) -> int:
+        path.unlink()
+        os.mkfifo(path)
+        return real(*arguments, **named)
+
+    monkeypatch.setattr(os, "open", swapped)
+    with pytest.raises(InputError, match="is a named pipe"):
+        observe_file(path)
 
 
 @pytest.mark.parametrize("name", ["nul\0byte", "lone\ud800surrogate"])

@@ -224,25 +224,31 @@ def test_any_name_that_the_system_allows_can_be_published_to(tmp_path: Path, nam
     assert content(tmp_path) == {os.fsdecode(name): b"twice"}
 
 
-def test_bytes_are_durable_before_the_name_and_the_name_before_the_commit_returns(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    lay(tmp_path, {NAMES[1]: b"old"})
-    trace: list[str] = []
+@pytest.fixture
+def trace(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What is written, synced and named, in order."""
+    steps: list[str] = []
 
-    def traced(call: str) -> None:
+    def watch(call: str) -> None:
         real = getattr(os, call)
 
         def stand_in(*arguments: Any, **named: Any) -> Any:
             descriptor = arguments[0] if isinstance(arguments[0], int) else None
             kind = "" if descriptor is None else "directory" if stat.S_ISDIR(os.fstat(descriptor).st_mode) else "file"
-            trace.append(f"{call} {kind}".strip())
+            steps.append(f"{call} {kind}".strip())
             return real(*arguments, **named)
 
         monkeypatch.setattr(os, call, stand_in)
 
-    for call in ("write", "fsync", "link", "replace"):
-        traced(call)
+    for call in ("mkdir", "write", "fsync", "link", "replace"):
+        watch(call)
+    return steps
+
+
+def test_bytes_are_durable_before_the_name_and_the_name_before_the_commit_returns(
+    tmp_path: Path, trace: list[str]
+) -> None:
+    lay(tmp_path, {NAMES[1]: b"old"})
     publish(tmp_path)
     assert trace == [
         *("write file", "fsync file") * 2,
@@ -251,6 +257,26 @@ def test_bytes_are_durable_before_the_name_and_the_name_before_the_commit_return
         "replace",  # the second appears
         *("fsync directory",) * 2,
     ]
+
+
+def test_a_made_directory_is_durable_before_anything_lies_in_it(tmp_path: Path, trace: list[str]) -> None:
+    write_plain(tmp_path / "a/b/d", b"document")
+    assert trace == [
+        *("mkdir", "fsync directory") * 2,
+        *("write file", "fsync file", "link", "fsync directory"),
+    ]
+
+
+def test_a_directory_that_another_process_makes_first_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mkdir = os.mkdir
+
+    def beaten(name: str, **named: Any) -> None:
+        mkdir(name, **named)
+        mkdir(name, **named)
+
+    monkeypatch.setattr(os, "mkdir", beaten)
+    publish(tmp_path / "new")
+    assert content(tmp_path / "new") == NEW
 
 
 # What a publication refuses
@@ -362,7 +388,8 @@ def test_what_changes_during_the_commit_takes_the_other_document_back(tmp_path: 
         swap(tmp_path / NAMES[1])
         return go_on()
 
-    before = lay(tmp_path, OLD if call == "replace" else {}) and content(tmp_path)
+    before = OLD if call == "replace" else {}
+    lay(tmp_path, before)
     with sabotaged(call, 1, meddle), pytest.raises(OutputError, match="was changed by another process"):
         publish(tmp_path)
     assert content(tmp_path) == before | {NAMES[1]: b"somebody's edit"}
@@ -659,6 +686,23 @@ def test_a_directory_below_one_that_may_only_be_passed_can_be_published_to(share
     (shared / "passage").chmod(0o711)
     assert as_nobody(lambda: publish(shared / "passage/open")) == 0
     assert content(shared / "passage/open") == NEW
+
+
+def test_a_working_directory_below_one_that_may_not_even_be_passed_can_be_published_to(
+    shared: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lay(shared / "locked/open", {}).chmod(0o777)
+    monkeypatch.chdir(shared / "locked/open")
+    (shared / "locked").chmod(0o600)
+
+    def work() -> None:
+        with pytest.raises(PermissionError):  # the refusal is real
+            (shared / "locked/open/witness").touch()
+        publish(Path("manifests"))
+
+    assert os.geteuid() == 0 or pytest.skip("nobody can lock out oneself and still be there")
+    assert as_nobody(work) == 0
+    assert content(Path("manifests")) == NEW
 
 
 def test_an_unreadable_document_is_not_taken_for_ours(shared: Path) -> None:

@@ -55,6 +55,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "real/../out/d",
         "out/../d",
         "../work/out/d",
+        "../elsewhere/d",
         "{tree}/work/out/d",
     ],
 )

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from tests.simulator import Saboteur, SmallLedger, make
+
+# Nothing here asserts a time: a busy machine must not fail a law. Fixtures that an example copies from are never written to.
+settings.register_profile("ledger", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("ledger")
 
 
 @pytest.fixture(scope="session")
@@ -46,3 +52,12 @@ def listing() -> Callable[[Path], list[tuple[str, int, int, int]]]:
         )
 
     return look
+
+
+@pytest.fixture
+def public_directory() -> Iterator[Path]:
+    """A directory that somebody without rights can reach; pytest's own are closed to all but their owner."""
+    with TemporaryDirectory(prefix="soup-test-") as directory:
+        path = Path(directory)
+        path.chmod(0o755)
+        yield path
