@@ -224,7 +224,8 @@ def _explain(error: BaseException, *, debug: bool, as_json: bool) -> int:
         return code
     sentence, hint = _sentence(error)
     if as_json:
-        click.echo(json.dumps({"error": {"code": code, "message": sentence, "hint": hint}}), err=True)
+        found = {name: value for name in ("position", "attack") if (value := getattr(error, name, None)) is not None}
+        click.echo(json.dumps({"error": {"code": code, "message": sentence, "hint": hint, **found}}), err=True)
         return code
     click.echo(f"soup: {sentence}", err=True)
     if hint:

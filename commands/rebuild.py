@@ -79,7 +79,10 @@ def _projection(session: Session, reader: Reader, *, check: bool) -> None:
 
     directory = session.context.projections
     if check:
-        cache.check_cache(reader, directory)
+        try:
+            cache.check_cache(reader, directory)
+        except cache.CacheAlteredError as error:
+            raise AlteredEvidence(str(error), "it is a cache: `soup rebuild` makes it again from the ledger") from None
     else:
         cache.rebuild(reader, directory)
 

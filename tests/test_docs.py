@@ -38,6 +38,9 @@ EXIT = re.compile(r"#\s*exit (\d+)\s*$")
 KEPT = ("LANG", "LC_ALL", "TMPDIR", "LD_LIBRARY_PATH")
 
 
+TOUR = pytest.mark.xdist_group("tour")  # one worker, so that the tour is walked once
+
+
 @dataclass(frozen=True)
 class Step:
     """A command of the README, and what it did."""
@@ -79,11 +82,15 @@ def walk(home: Path, directory: Path) -> Iterator[Step]:
             yield Step(line, int(wanted[1]) if wanted else 0, done.returncode, done.stdout, done.stderr)
 
 
+@pytest.mark.slow
+@TOUR
 def test_every_command_of_the_readme_exits_as_the_readme_says(tour: Tour) -> None:
     assert len(tour.steps) > 20
     assert [f"{step.line}\n-> {step.code}: {step.stderr}" for step in tour.steps if step.code != step.wanted] == []
 
 
+@pytest.mark.slow
+@TOUR
 def test_the_tour_leaves_what_the_readme_says(tour: Tour) -> None:
     for name in ("manifests/llama3-bom.cdx.json", "manifests/llama3-bom.spdx.json", "attestations/train.json"):
         json.loads((tour.directory / name).read_bytes())
@@ -94,6 +101,8 @@ def test_the_tour_leaves_what_the_readme_says(tour: Tour) -> None:
     assert [json.loads(line)["exit_code"] for line in failed.splitlines()] == [4]
 
 
+@pytest.mark.slow
+@TOUR
 def test_the_ledger_specification_names_every_column_of_an_export(tour: Tour) -> None:
     text = (ROOT / "ledger" / "README.md").read_text(encoding="utf-8")
     for table in ("entries", "commits", "keys"):
@@ -115,6 +124,8 @@ def ask(name: str, directory: Path, form: str) -> list[int]:
         return [position for (position,) in database.execute(statement).fetchall()]
 
 
+@pytest.mark.slow
+@TOUR
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 @pytest.mark.parametrize("name", ["chain", "payloads"])
 def test_the_queries_find_nothing_in_an_untouched_export(tour: Tour, name: str, form: str) -> None:
@@ -138,6 +149,8 @@ EDITS = {
 }
 
 
+@pytest.mark.slow
+@TOUR
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 @pytest.mark.parametrize(("name", "value", "column", "found"), EDITS.values(), ids=EDITS.keys())
 def test_the_queries_name_the_row_that_was_edited(
@@ -154,6 +167,8 @@ def test_the_queries_name_the_row_that_was_edited(
     assert ask(name, tmp_path, form) == found
 
 
+@pytest.mark.slow
+@TOUR
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_the_chain_query_names_the_row_behind_one_that_was_taken_out(tour: Tour, tmp_path: Path, form: str) -> None:
     source = tour.directory / ("export" if form == "jsonl" else "export-parquet") / f"entries.{form}"
@@ -168,6 +183,8 @@ def write(statement: str, path: Path) -> None:
         database.execute(f"COPY ({statement} ORDER BY position) TO '{path}' (FORMAT {form})")
 
 
+@pytest.mark.slow
+@TOUR
 @pytest.mark.parametrize("name", ["chain", "payloads"])
 def test_the_readme_and_every_export_show_the_same_query(tour: Tour, name: str) -> None:
     query = " ".join(SQL[name].split())

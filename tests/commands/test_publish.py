@@ -248,7 +248,7 @@ def trace(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_bytes_are_durable_before_the_name_and_the_name_before_the_commit_returns(
     tmp_path: Path, trace: list[str]
 ) -> None:
-    lay(tmp_path, {NAMES[1]: b"old"})
+    (tmp_path / NAMES[1]).write_bytes(b"old")
     publish(tmp_path)
     assert trace == [
         *("write file", "fsync file") * 2,
