@@ -62,7 +62,9 @@ def bom() -> None:
     "--data", type=click.Path(path_type=Path), multiple=True, help="A data set's file or directory (repeat for more)."
 )
 @click.option("--data-sha", metavar="SHA256", multiple=True, help="A data set's digest, as declared (repeat for more).")
-@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="cyclonedx", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice(list(FORMATS)), default="cyclonedx", show_default=True, help="Which document."
+)
 @click.option(
     "--output", type=click.Path(path_type=Path), help="A file; for `both` a prefix. Without it, standard output."
 )

@@ -86,14 +86,6 @@ def emit(
     return events
 
 
-def write_file(path: Path, content: bytes, *, force: bool) -> None:
-    """Write one output that is no document of the ledger (a key, a checkpoint), atomically. Raises OutputError."""
-    target = aim_file(path, sha256(content).hexdigest(), force=force)
-    with Publication() as publication:
-        publication.stage(target, content)
-        publication.commit()
-
-
 def aim_file(path: Path, same: str = "", *, force: bool) -> Target:
     """Aim at a file that is no document of the ledger; one with the SHA-256 `same` may be written again."""
     target = aim(path)

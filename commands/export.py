@@ -29,12 +29,12 @@ The chain in plain SQL (DuckDB); it returns no row when every header hashes to i
     SELECT position FROM (
       SELECT position, hash, previous, header, lag(hash, 1, repeat('0', 64)) OVER (ORDER BY position) AS before
       FROM '{entries}')
-    WHERE sha256('\\x00'::BLOB || header::BLOB) <> hash OR previous <> before;
+    WHERE (sha256('\\x00'::BLOB || header::BLOB) = hash AND previous = before) IS NOT TRUE;
 
 The payloads likewise: SHA-256 over salt and payload is content.payload in the header.
 
     SELECT position FROM '{entries}'
-    WHERE sha256(unhex(salt) || encode(payload)) <> header::VARCHAR::JSON->>'$.content.payload';
+    WHERE (sha256(unhex(salt) || encode(payload)) = (decode(header::BLOB)::JSON->>'$.content.payload')) IS NOT TRUE;
 """
 
 

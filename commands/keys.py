@@ -63,7 +63,14 @@ def show(session: Session, role: str, as_json: bool) -> None:
 @click.option(
     "--trust-root", "whole", is_flag=True, help="Ledger id, log key and root author key: all that a verifier needs."
 )
-@click.option("--format", "form", type=click.Choice(["vkey", "pem", "hex"]), default="vkey", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["vkey", "pem", "hex"]),
+    default="vkey",
+    show_default=True,
+    help="C2SP verifier key, PEM (RFC 8410) or hex.",
+)
 @click.option("--output", type=click.Path(path_type=Path), help="Write to this file instead of stdout.")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 @recorded(tolerant=True)
@@ -75,9 +82,9 @@ def export(session: Session, role: str, whole: bool, form: str, output: Path | N
     if output is None:
         sys.stdout.buffer.write(document)
         return
-    from commands.emit import write_file
+    from commands.publish import write_plain
 
-    write_file(output, document, force=force)
+    write_plain(output, document, force=force)
     session.outputs.append(str(output))
 
 

@@ -70,7 +70,8 @@ def _verify(session: Session, keys: tuple[str, ...], against: tuple[Path, ...], 
         root = trust.root or _named_root(identity, trust.author_names)
         if not keys:
             root = _own_root(session, identity)
-        if session.foreign and kept and note.parse_checkpoint_body(note.parse_note(kept).body).size > reader.size:
+        copy = session.foreign not in (None, session.context.ledger)
+        if copy and kept and note.parse_checkpoint_body(note.parse_note(kept).body).size > reader.size:
             kept = ""  # a copy handed over earlier is shorter, and not for that reason cut off
         result = verify(reader, trust=root, keys=trust.keys, heads=[*texts, *([kept] if kept else [])])
     _report(result, as_json=as_json, kept=bool(kept), given=len(texts))
@@ -134,15 +135,17 @@ def checkpoint(session: Session, output: Path | None, force: bool) -> None:
     if output is None:
         click.echo(text, nl=False)
         return
-    from commands.emit import write_file
+    from commands.publish import write_plain
 
-    write_file(output, text.encode(), force=force)
+    write_plain(output, text.encode(), force=force)
     session.outputs.append(str(output))
 
 
 @ledger.command()
 @FOREIGN
-@click.option("--format", "form", type=click.Choice(["jsonl", "parquet", "sqlite"]), required=True)
+@click.option(
+    "--format", "form", type=click.Choice(["jsonl", "parquet", "sqlite"]), required=True, help="Form of the copy."
+)
 @click.option("--output", type=click.Path(path_type=Path), required=True, help="A directory; for sqlite, a file.")
 @click.option("--force", is_flag=True, help="Replace existing files.")
 @recorded(tolerant=True)
@@ -199,7 +202,10 @@ def _report(result: Verification, *, as_json: bool, kept: bool, given: int) -> N
     )
     click.echo(f"root        {result.root.hex()}")
     click.echo(f"trusted     {', '.join(result.trusted) or 'nothing: no trust root was given'}")
-    click.echo(f"heads       {given} given, {int(kept)} kept on this machine: contained")
+    compared = (
+        f"{given} given, {int(kept)} kept on this machine: contained" if given or kept else "none to compare with"
+    )
+    click.echo(f"heads       {compared}")
     for question in document["not_checked"]:
         click.echo(f"not checked {question}")
     click.echo(f"not proven  {NOT_PROVEN}")

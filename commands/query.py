@@ -15,14 +15,14 @@ import click
 
 from commands import terminal
 from commands.cli import SETTINGS, recorded
-from commands.errors import AlteredEvidence, InputError, UsageProblem, quoted
+from commands.errors import AlteredEvidence, Incomplete, InputError, UsageProblem, quoted
 from commands.keyring import read_trust
 from commands.publish import Publication
 from commands.record import Session, printable
 from commands.redaction import own_redactor
 from commands.target import Target
 from ledger import dsse
-from ledger.errors import AlteredError, MalformedError
+from ledger.errors import AlteredError, KeyUnavailableError, MalformedError
 from ledger.events import Event
 from ledger.events.query import QueryExecuted, ReceiptIssued
 
@@ -38,7 +38,14 @@ MAX_SQL = 60_000
 
 @click.command(context_settings=SETTINGS)
 @click.argument("sql", required=False)
-@click.option("--format", "form", type=click.Choice(FORMATS), default="table", show_default=True)
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(FORMATS),
+    default="table",
+    show_default=True,
+    help="How the answer is laid out.",
+)
 @click.option("--as-of", metavar="POSITION|TIME", help="Ask the ledger as it was at a position, or at a UTC time.")
 @click.option("--output", type=click.Path(path_type=Path), help="Write the answer to this file instead of stdout.")
 @click.option("--receipt", type=click.Path(path_type=Path), help="Write a signed receipt of the answer to this file.")
@@ -232,7 +239,10 @@ def _check(session: Session, path: Path, keys: tuple[str, ...]) -> None:
     from ledger.keys import public_of
     from projections.receipt import check_receipt, parse_receipt
 
-    trusted = read_trust(keys).keys if keys else [public_of(session.context.key_path("author"))]
+    try:
+        trusted = read_trust(keys).keys if keys else [public_of(session.context.key_path("author"))]
+    except KeyUnavailableError:
+        raise Incomplete("no trusted key was given, and there is none here", "give the signer's with --key") from None
     try:
         envelope = dsse.decode(read_small(path, MAX_RECEIPT), max_size=MAX_RECEIPT)
         payload = dsse.verify(envelope, trusted)

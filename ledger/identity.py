@@ -85,7 +85,7 @@ def read_identity(reader: Reader) -> Identity:
         raise AlteredError("genesis does not register one author and one log key", position=2, attack="forged")
     for position, key in enumerate(keys, 2):
         if isinstance(key, KeyRegistered):
-            check_possession(created.ledger, key, position)
+            check_registration(created.origin, key, position)
     author, log = bytes.fromhex(by_role["author"].public), bytes.fromhex(by_role["log"].public)
     if author == log or not created.origin.endswith(f"/{created.ledger}"):
         raise AlteredError("genesis gives author and log the same key, or an origin without the id", position=1)
@@ -94,10 +94,15 @@ def read_identity(reader: Reader) -> Identity:
     return identity
 
 
-def check_possession(ledger: str, key: KeyRegistered, position: int) -> None:
-    """Demand that a registered key has signed for its role in this ledger, and is named by its own digest."""
-    public = bytes.fromhex(key.public)
-    if key.key != key_id(public) or note.parse_verifier_key(key.name).public != public:
+def check_registration(origin: str, key: KeyRegistered, position: int) -> None:
+    """Demand that a registered key has signed for its role in this ledger, and is named by its own digest and the origin."""
+    public, ledger = bytes.fromhex(key.public), origin.rpartition("/")[2]
+    try:
+        named = note.parse_verifier_key(key.name)
+    except MalformedError as error:
+        raise AlteredError(f"a registered key's name is no verifier key: {error}", position=position) from None
+    at_home = named.name == origin if key.role == "log" else named.name.startswith(f"{origin}/")
+    if key.key != key_id(public) or named.public != public or not at_home:
         raise AlteredError("a registered key's id or name is not that of its public key", position=position)
     try:
         bindings.crypto_sign_open(bytes.fromhex(key.proof) + possession_message(ledger, key.role, key.public), public)

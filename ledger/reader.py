@@ -19,6 +19,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from hashlib import sha256
+from itertools import chain
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
@@ -239,7 +240,8 @@ class Reader:
 
     def _all(self, statement: str) -> Iterator[Any]:
         with _foreign_errors(self.path):
-            yield from self._connection.execute(statement)
+            # chain, since `yield from` would close the cursor itself, after the connection has gone
+            yield from chain(self._connection.execute(statement))
 
     def _records(self, where: str, parameters: tuple[Any, ...]) -> Iterator[Record]:
         commit_first, commit, author, logged_text = -1, "", "", ""

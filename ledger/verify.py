@@ -43,7 +43,7 @@ from ledger.errors import AlteredError, LedgerError, MalformedError, TooNewError
 from ledger.events import Event
 from ledger.events.command import CommandFinished, CommandStarted
 from ledger.events.key import KeyRegistered
-from ledger.identity import GENESIS_ENTRIES, Identity, check_possession, read_identity
+from ledger.identity import GENESIS_ENTRIES, Identity, check_registration, read_identity
 from ledger.note import Checkpoint
 from ledger.reader import CommitRow, EntryRow, Reader
 
@@ -70,6 +70,7 @@ class _State:
     identity: Identity
     log_key: note.VerifierKey
     authors: dict[str, bytes]
+    admins: set[str]
     previous_commit: dict[str, str] = field(default_factory=dict)
     frontier: tree.Frontier = field(default_factory=tree.Frontier)
     last: bytes = ZERO
@@ -99,7 +100,9 @@ def verify(
     _match_trust(identity, trust)
     awaited = _open_heads(identity, heads)
     author = sha256(identity.author_key).hexdigest()
-    state = _State(identity, note.parse_verifier_key(identity.log_verifier_key), {author: identity.author_key})
+    state = _State(
+        identity, note.parse_verifier_key(identity.log_verifier_key), {author: identity.author_key}, {author}
+    )
     entries = reader.entries()
     for row in reader.commits():
         _verify_commit(reader, state, row, entries)
@@ -123,7 +126,7 @@ def _verify_commit(reader: Reader, state: _State, row: CommitRow, entries: Itera
     state.previous_commit[statement.author] = sha256(row.envelope).hexdigest()
     state.logged = row.logged
     for position, stream, event in decoded:
-        _apply(reader, state, position, stream, event)
+        _apply(reader, state, statement.author, position, stream, event)
 
 
 def _open_envelope(state: _State, row: CommitRow) -> Statement:
@@ -241,14 +244,17 @@ def _verify_checkpoint(state: _State, row: CommitRow) -> None:
     state.root, state.checkpoint = root, row.checkpoint
 
 
-def _apply(reader: Reader, state: _State, position: int, stream: str, event: Event) -> None:
+def _apply(reader: Reader, state: _State, author: str, position: int, stream: str, event: Event) -> None:
     """Fold the events that verification itself depends on, and check the index rows of those that have one."""
     if isinstance(event, KeyRegistered):
-        check_possession(state.identity.ledger, event, position)
+        check_registration(state.identity.origin, event, position)
+        if author not in state.admins:
+            raise AlteredError("registers a key, signed by one that may not", position=position, attack="forged")
         if position > GENESIS_ENTRIES and event.role == "log":
             raise TooNewError("a log key was rotated, which this soup cannot verify. Upgrade soup.")
         if event.role == "author":
             state.authors[event.key] = bytes.fromhex(event.public)
+            state.admins |= {event.key} if event.admin else set()
     elif isinstance(event, CommandStarted):
         state.started += 1
         row = reader.execute("SELECT name FROM command_index WHERE started = ?", (position,)).fetchone()

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from heapq import merge
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -25,6 +25,7 @@ from ledger.errors import AlteredError
 from ledger.events.ledger import LedgerCreated
 from ledger.reader import Reader, Record
 from projections import catalog, load
+from projections.errors import ProjectionError
 from projections.load import quoted
 
 if TYPE_CHECKING:
@@ -33,6 +34,13 @@ if TYPE_CHECKING:
 LARGE = 2 * load.SPAN
 """Entries from which on a prefix lies in a private file instead of in memory (1 kB an entry there, 150 bytes here)."""
 Source = Literal["ledger", "cache"]
+
+
+class ViewBusyError(ProjectionError):
+    """A second question was asked before the answer to the first was read to its end."""
+
+    def __init__(self) -> None:
+        super().__init__("a view answers one question at a time; read the first answer to its end")
 
 
 class View:
@@ -53,6 +61,7 @@ class View:
         """
         self.last, self.source = last, source
         self._connection, self._stack = connection, stack
+        self._busy = False
         for file in catalog.VIEWS.values():
             connection.execute(catalog.statement(file))
         lock(connection, exports)
@@ -92,12 +101,19 @@ class View:
 
     @contextmanager
     def reading(self) -> Iterator[DuckDBPyConnection]:
-        """Give the connection, in a transaction that cannot write."""
+        """Give the connection, in a transaction that cannot write. Raises ViewBusyError while an answer is being read."""
+        import duckdb
+
+        if self._busy:  # DuckDB would drop the first answer without a word
+            raise ViewBusyError
         self._connection.execute("BEGIN TRANSACTION READ ONLY")
+        self._busy = True
         try:
             yield self._connection
         finally:
-            self._connection.rollback()
+            self._busy = False
+            with suppress(duckdb.ConnectionException):  # closed meanwhile, and the transaction with it
+                self._connection.rollback()
 
     def close(self) -> None:
         """Close the database, and remove the private file of a large one."""

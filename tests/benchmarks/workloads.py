@@ -4,7 +4,7 @@ What is true here:
 
 - Each workload prints one JSON object. Only the work itself is timed, not the interpreter's start and not the imports.
 - Ledgers are made through `ledger.writer`, by the same calls as in `soup`, and with its ids.
-- An event of the scale rows has a payload of exactly 100 bytes, in the stream of a run that has 10,000 of them.
+- An event of the scale rows has a payload of exactly 100 bytes (see `BODY`), in the stream of a run that has 10,000 of them.
 
 Not known here: targets, tables, and which of the numbers will be believed.
 """
@@ -19,9 +19,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from resource import RUSAGE_CHILDREN, RUSAGE_SELF, getrusage
 from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
+
+from nacl.bindings import crypto_sign, crypto_sign_open, crypto_sign_seed_keypair
 
 from commands.context import Context
 from commands.version import VERSION
@@ -34,8 +37,8 @@ COMMIT = 1_000
 RUN = 10_000
 BLOCK = 50
 """Commits that are timed together."""
-PAYLOAD = 100
 EVENT = DocumentPublished(sha256="ab" * 32, target="a.spdx.json")
+BODY = canonical.encode(EVENT)
 Pair = tuple[str, Event]
 
 
@@ -71,41 +74,36 @@ def events(home: str, count: str, size: str) -> dict[str, Any]:
 
 
 def append(scratch: str, count: str) -> dict[str, Any]:
-    """Time appending to a fresh ledger, in blocks of commits; give events/s of each, and the file's bytes an event."""
-    if len(canonical.encode(EVENT)) != PAYLOAD:
-        raise ValueError(f"the benchmark's event has {len(canonical.encode(EVENT))} bytes, not {PAYLOAD}")
-    pairs, rates = _observations(int(count)), []
+    """Time appending to a fresh ledger, in turns with bare SQLite; give events/s, and the ledger's bytes an event."""
+    pairs, ours, cores, bare = _observations(int(count)), [], [], []
     with TemporaryDirectory(dir=scratch) as name:
         home = Path(name)
-        with closing(open_ledger(home)) as ledger:
+        with closing(open_ledger(home)) as ledger, closing(_bare(home)) as plain:
             for _ in range(int(count) // (COMMIT * BLOCK)):
                 block = [list(islice(pairs, COMMIT)) for _ in range(BLOCK)]
-                command = Context.new_id()
-                begin = perf_counter()
-                for commit in block:
-                    ledger.append(command, commit)
-                rates.append(COMMIT * BLOCK / (perf_counter() - begin))
+                command, rows = Context.new_id(), [(BODY,)] * COMMIT
+                wall, cpu = _timed(ledger.append, [(command, commit) for commit in block])
+                ours.append(COMMIT * BLOCK / wall)
+                cores.append(COMMIT * BLOCK / cpu)
+                wall, _ = _timed(_insert, [(plain, rows)] * BLOCK)
+                bare.append(COMMIT * BLOCK / wall)
         # Closing the last connection has moved the WAL into the file and removed it.
-        return {"rates": rates, "bytes": (home / "ledger.db").stat().st_size / int(count)}
+        return {"ours": ours, "cores": cores, "bare": bare, "bytes": (home / "ledger.db").stat().st_size / int(count)}
 
 
 def commit(scratch: str, blocks: str) -> dict[str, Any]:
-    """Time durable commits of one event, in turns with the least that SQLite can do; give commits/s of each block."""
-    ours: list[float] = []
-    bare: list[float] = []
+    """Time durable commits of one event, in turns with bare SQLite; give commits/s of each block. The first is a warm-up."""
+    ours, bare = [], []
     with (
         TemporaryDirectory(dir=scratch) as name,
         closing(open_ledger(Path(name))) as ledger,
-        closing(sqlite3.connect(Path(name) / "bare.db", isolation_level=None)) as plain,
+        closing(_bare(Path(name))) as plain,
     ):
-        for statement in ("journal_mode = WAL", "synchronous = FULL"):
-            plain.execute(f"PRAGMA {statement}")
-        plain.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, body BLOB NOT NULL)")
-        body, pairs, command = canonical.encode(EVENT), _observations(BLOCK * (int(blocks) + 1)), Context.new_id()
+        pairs, command = _observations(BLOCK * (int(blocks) + 1)), Context.new_id()
         for _ in range(int(blocks) + 1):
-            batch = list(islice(pairs, BLOCK))
-            ours.append(_rate(lambda pair: ledger.append(command, [pair]), batch))
-            bare.append(_rate(lambda _: plain.execute("INSERT INTO rows (body) VALUES (?)", (body,)), batch))
+            batch = [(command, [pair]) for pair in islice(pairs, BLOCK)]
+            ours.append(BLOCK / _timed(ledger.append, batch)[0])
+            bare.append(BLOCK / _timed(_insert, [(plain, [(BODY,)])] * BLOCK)[0])
     return {"ours": ours[1:], "bare": bare[1:]}
 
 
@@ -118,7 +116,7 @@ def verify(home: str) -> dict[str, Any]:
         begin = _clocks()
         found = walk(reader)
         wall, cpu = _since(begin)
-    return {"entries": found.size, "commits": found.commits, "wall": wall, "cpu": cpu}
+    return {"entries": found.size, "commits": found.commits, "wall": wall, "cpu": cpu, "check": _ed25519_check()}
 
 
 def rebuild(home: str, scratch: str) -> dict[str, Any]:
@@ -169,16 +167,43 @@ def _append_all(ledger: writer.Writer, pairs: Iterator[Pair], size: int) -> None
         ledger.append(command, batch)
 
 
-def _rate(action: Callable[[Pair], object], pairs: Sequence[Pair]) -> float:
-    begin = perf_counter()
-    for pair in pairs:
-        action(pair)
-    return len(pairs) / (perf_counter() - begin)
+def _bare(directory: Path) -> sqlite3.Connection:
+    """Open the least that SQLite can durably do: one table, no index but its key."""
+    connection = sqlite3.connect(directory / "bare.db", isolation_level=None)
+    for statement in ("journal_mode = WAL", "synchronous = FULL"):
+        connection.execute(f"PRAGMA {statement}")
+    connection.execute("CREATE TABLE rows (id INTEGER PRIMARY KEY, body BLOB NOT NULL)")
+    return connection
+
+
+def _insert(connection: sqlite3.Connection, rows: Sequence[tuple[bytes]]) -> None:
+    if len(rows) == 1:
+        connection.execute("INSERT INTO rows (body) VALUES (?)", rows[0])  # commits by itself
+        return
+    connection.execute("BEGIN IMMEDIATE")
+    connection.executemany("INSERT INTO rows (body) VALUES (?)", rows)
+    connection.execute("COMMIT")
+
+
+def _ed25519_check(times: int = 1_000) -> float:
+    """Seconds of CPU that one check of a signature over 400 bytes costs here and now: the floor of a commit of one."""
+    public, secret = crypto_sign_seed_keypair(bytes(32))
+    signed = crypto_sign(bytes(400), secret)
+    _, cpu = _timed(crypto_sign_open, [(signed, public)] * times)
+    return cpu / times
+
+
+def _timed(action: Callable[..., object], calls: Sequence[tuple[Any, ...]]) -> tuple[float, float]:
+    """Make all calls; give the seconds by the wall, and of CPU."""
+    begin = _clocks()
+    for arguments in calls:
+        action(*arguments)
+    return _since(begin)
 
 
 def _clocks() -> tuple[float, float]:
-    times = os.times()
-    return perf_counter(), sum(times[:4])
+    own, children = getrusage(RUSAGE_SELF), getrusage(RUSAGE_CHILDREN)
+    return perf_counter(), sum(usage.ru_utime + usage.ru_stime for usage in (own, children))
 
 
 def _since(begin: tuple[float, float]) -> tuple[float, float]:

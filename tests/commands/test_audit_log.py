@@ -101,8 +101,8 @@ def json_lines(path: Path) -> None:
     path.write_bytes(b'{"position":1}\n{"position":2}\n')
 
 
-def half_a_brace(path: Path) -> None:
-    path.write_bytes(b"{")
+def half_a_line_like_ours(path: Path) -> None:
+    path.write_bytes(b'{"command":"make')
 
 
 def a_symlink(path: Path) -> None:
@@ -133,7 +133,7 @@ def a_missing_directory(path: Path) -> None:
 
 @pytest.mark.parametrize(
     "make",
-    [notes, notes_without_an_end, json_lines, half_a_brace, a_symlink, a_dangling_link, a_hard_link, a_directory, a_fifo,
+    [notes, notes_without_an_end, json_lines, half_a_line_like_ours, a_symlink, a_dangling_link, a_hard_link, a_directory, a_fifo,
      a_missing_directory],
     ids=lambda make: make.__name__,
 )  # fmt: skip

@@ -12,6 +12,7 @@ import json
 import re
 import sqlite3
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -141,34 +142,33 @@ def fill(path: Path, example: Example) -> None:
     headers = [json.loads(line) for line in example.lines("headers")]
     hashes = [bytes.fromhex(line) for line in example.lines("hashes")]
     envelopes = example.lines("envelopes")
-    database = sqlite3.connect(path)
-    for statement in (*schema.statements(), *schema.PRAGMAS):
-        database.execute(statement)
-    for first, number, envelope in ((1, "one", envelopes[0]), (4, "two", envelopes[1])):
-        content, log = headers[first - 1]["content"], headers[first - 1]["log"]
-        database.execute(
-            "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                first, log["count"], bytes.fromhex(content["author"]), content["command"], micros(log["logged"]),
-                envelope.encode(), example.blocks[f"checkpoint-{number}"],
-            ),
-        )  # fmt: skip
-    for position, header in enumerate(headers, 1):
-        content, log = header["content"], header["log"]
-        database.execute(
-            "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-            (
-                position, content["stream"], content["version"], content["type"], position - log["index"],
-                micros(content["time"]), bytes.fromhex(content["payload"]), content["size"], hashes[position - 1],
-            ),
-        )  # fmt: skip
-        salt = bytes.fromhex(example.inputs[f"salt-{position}"])
-        body = example.lines("payloads")[position - 1].encode()
-        database.execute("INSERT INTO payloads VALUES (?, ?, ?)", (position, salt, body))
-    root = base64.b64decode(example.lines("checkpoint-two")[2])  # a tree of four leaves is one full subtree
-    database.execute("INSERT INTO head VALUES (1, 4, ?, ?)", (hashes[3], root))
-    database.commit()
-    database.close()
+    with closing(sqlite3.connect(path)) as database:
+        for statement in (*schema.statements(), *schema.PRAGMAS):
+            database.execute(statement)
+        for first, number, envelope in ((1, "one", envelopes[0]), (4, "two", envelopes[1])):
+            content, log = headers[first - 1]["content"], headers[first - 1]["log"]
+            database.execute(
+                "INSERT INTO commits VALUES (?, ?, ?, ?, ?, ?, ?)",
+                (
+                    first, log["count"], bytes.fromhex(content["author"]), content["command"], micros(log["logged"]),
+                    envelope.encode(), example.blocks[f"checkpoint-{number}"],
+                ),
+            )  # fmt: skip
+        for position, header in enumerate(headers, 1):
+            content, log = header["content"], header["log"]
+            database.execute(
+                "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+                (
+                    position, content["stream"], content["version"], content["type"], position - log["index"],
+                    micros(content["time"]), bytes.fromhex(content["payload"]), content["size"], hashes[position - 1],
+                ),
+            )  # fmt: skip
+            salt = bytes.fromhex(example.inputs[f"salt-{position}"])
+            body = example.lines("payloads")[position - 1].encode()
+            database.execute("INSERT INTO payloads VALUES (?, ?, ?)", (position, salt, body))
+        root = base64.b64decode(example.lines("checkpoint-two")[2])  # a tree of four leaves is one full subtree
+        database.execute("INSERT INTO head VALUES (1, 4, ?, ?)", (hashes[3], root))
+        database.commit()
 
 
 # The second way: from the text of the README, with nothing of ours.

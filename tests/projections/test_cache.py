@@ -9,7 +9,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -86,8 +86,10 @@ class Desk:
             connection.execute(sql)
 
 
-def contents(view: View) -> dict[str, list[tuple[object, ...]]]:
-    return {name: list(run(view, f"FROM {name}")) for name in catalog.VIEWS}
+def contents(
+    view: View, names: Iterable[str] = ("events", "audit_log", "documents")
+) -> dict[str, list[tuple[object, ...]]]:
+    return {name: list(run(view, f"FROM {name}")) for name in names}
 
 
 @pytest.fixture
@@ -99,6 +101,13 @@ def test_a_short_ledger_needs_no_file(desk: Desk):
     assert desk.ask(5) == ("ledger", desk.truth(5))
     assert not desk.directory.exists()
     assert desk.notes == []
+
+
+def test_every_view_says_the_same_through_the_file(desk: Desk):
+    with desk.reader() as reader, cached_view(reader, desk.directory, reader.size, desk.notes.append) as cached:
+        with View.of_prefix(reader, reader.size) as fresh:
+            assert contents(cached, catalog.VIEWS) == contents(fresh, catalog.VIEWS)
+        assert cached.source == "cache"
 
 
 def test_a_long_one_gets_a_file_that_only_its_owner_may_read(desk: Desk):
@@ -245,9 +254,12 @@ def a_fifo_for_a_stamp(desk: Desk) -> None:
 
 def a_log_beside_it(desk: Desk) -> None:
     """What DuckDB would replay over the file: made by a writer that was killed."""
-    program = f"import duckdb, os; c = duckdb.connect({str(desk.file)!r}); c.execute('SET checkpoint_threshold = \\'1GB\\''); c.execute(\"UPDATE entries SET author = 'x'\"); os._exit(0)"
+    program = (
+        "import duckdb, os, sys; c = duckdb.connect(sys.argv[1]); c.execute(\"SET checkpoint_threshold = '1GB'\"); "
+        "c.execute(\"UPDATE entries SET author = 'x'\"); os._exit(0)"
+    )
     kept, status = desk.file.read_bytes(), desk.file.stat()
-    subprocess.run([sys.executable, "-c", program], check=True)
+    subprocess.run([sys.executable, "-c", program, str(desk.file)], check=True)
     desk.file.write_bytes(kept)
     os.utime(desk.file, ns=(status.st_atime_ns, status.st_mtime_ns))
     desk.restamp()
@@ -412,7 +424,8 @@ def test_a_file_that_another_process_writes_to_is_left_alone(desk: Desk):
 def test_a_file_that_others_read_is_read(desk: Desk):
     desk.ask()
     with duckdb.connect(str(desk.file), read_only=True):
-        program = "import sys; sys.path[:0] = ['.']\n" + (
+        program = (
+            "import sys; sys.path[:0] = ['.']\n"
             "from pathlib import Path; from ledger.reader import Reader; from projections.cache import cached_view\n"
             "with Reader.open_own(Path(sys.argv[1])) as r, cached_view(r, Path(sys.argv[2]), r.size, print) as v: print(v.source)"
         )

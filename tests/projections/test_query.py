@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from ledger.reader import Reader
 from projections import catalog, formats
-from projections.engine import View
+from projections.engine import View, ViewBusyError
 from projections.query import AsOfError, list_views, parse_as_of, run, write_parquet
 from projections.statement import MAX_SQL, NotReadingError, QueryError, inspect
 from tests.projections import ledgers
@@ -236,6 +236,19 @@ def test_an_answer_says_whether_it_was_cut(view: View, limit: int | None, count:
     assert [row[0] for row in answer] == list(range(count))
     assert (answer.count, answer.truncated) == (count, truncated)
     assert ask(view, "SELECT 1") == [(1,)]
+
+
+def test_a_view_answers_one_question_at_a_time(reader: Reader):
+    with View.of_prefix(reader, 4) as own:
+        rows = iter(run(own, "FROM range(5000)"))
+        next(rows)
+        with pytest.raises(ViewBusyError):
+            run(own, "SELECT 1")
+        assert len(list(rows)) == 4999
+        assert ask(own, "SELECT 1") == [(1,)]
+        left = iter(run(own, "FROM range(5000)"))
+        next(left)
+    del left
 
 
 @pytest.mark.parametrize(
