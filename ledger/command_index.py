@@ -14,7 +14,7 @@ from ledger.events.command import CommandFinished, CommandStarted
 
 _START = "INSERT INTO command_index VALUES (?, NULL, ?, NULL)"
 _FINISH = (
-    "UPDATE command_index SET finished = ?, exit_code = ? WHERE started = "
+    "UPDATE command_index SET finished = ?, exit_code = ? WHERE finished IS NULL AND started = "
     "(SELECT rowid FROM entries WHERE originator_id = ? AND originator_version = 1 AND topic = 'command.started/1')"
 )
 

@@ -13,7 +13,6 @@ Both directions live side by side: `seal` makes a commit, `open_statement` reads
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 
 import msgspec
@@ -27,8 +26,7 @@ PAYLOAD_TYPE = "application/vnd.soup.commit.v1+json"
 MAX_ENVELOPE = 8192
 
 
-@dataclass(frozen=True, slots=True)
-class Signer:
+class Signer(msgspec.Struct, frozen=True):
     """An Ed25519 key that can sign: 32-byte public key, its SHA-256 in hex, and the signing function."""
 
     public: bytes
@@ -36,8 +34,7 @@ class Signer:
     sign: Callable[[bytes], bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Draft:
+class Draft(msgspec.Struct, frozen=True):
     """An event about to be recorded: where it goes and its canonical payload. `time` in microseconds."""
 
     stream: str
@@ -48,8 +45,7 @@ class Draft:
     salt: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """Where the log stands: entries so far, hash of the last, the tree's right edge, and the last `logged` time."""
 
     size: int = 0
@@ -58,8 +54,7 @@ class Head:
     logged: int = 0
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True):
     """A sealed entry, as it is stored."""
 
     position: int
@@ -68,8 +63,7 @@ class Entry:
     hash: bytes
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(msgspec.Struct, frozen=True):
     """A sealed commit, as it is stored, and the head it leaves behind."""
 
     first: int

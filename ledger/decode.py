@@ -10,19 +10,24 @@ import msgspec
 from ledger.errors import MalformedError, TooNewError
 from ledger.events import EVENT_TYPES, Event
 
-_DECODERS: dict[str, Callable[[bytes], Event]] = {
-    name: msgspec.json.Decoder(kind).decode for name, kind in EVENT_TYPES.items()
-}
+_decoders: dict[str, Callable[[bytes], Event]] = {}
+"""Made when first needed: all of them cost more than a short command."""
 
 
 def decode_event(event_type: str, payload: bytes) -> Event:
     """Read a payload. Raises TooNewError, or MalformedError for an unknown type or a payload that does not fit it."""
     try:
-        return _DECODERS[event_type](payload)
-    except KeyError:
-        raise _unknown(event_type) from None
+        decode = _decoders.get(event_type) or _decoder(event_type)
+        return decode(payload)
     except msgspec.DecodeError as error:
         raise MalformedError(f"the payload is no {event_type}: {error}") from None
+
+
+def _decoder(event_type: str) -> Callable[[bytes], Event]:
+    if event_type not in EVENT_TYPES:
+        raise _unknown(event_type)
+    _decoders[event_type] = decode = msgspec.json.Decoder(EVENT_TYPES[event_type]).decode
+    return decode
 
 
 def _unknown(event_type: str) -> MalformedError | TooNewError:

@@ -74,6 +74,9 @@ def parse_trust_root(raw: bytes) -> Identity:
 
 def read_identity(reader: Reader) -> Identity:
     """Read and check the genesis commit. Raises AlteredError where it is not what a genesis must be."""
+    first = reader.execute("SELECT min(rowid) FROM entries").fetchone()[0]
+    if first != 1:
+        raise AlteredError("the genesis entry is missing", position=1, attack="missing")
     records = list(reader.records(1, GENESIS_ENTRIES))
     if len(records) != GENESIS_ENTRIES:
         raise AlteredError("the genesis commit is missing", position=1, attack="missing")

@@ -152,10 +152,11 @@ def _read(path: Path) -> KeyFile:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK)
     except OSError as error:
         raise KeyUnavailableError(f"cannot open the key {path}: {error.strerror}") from None
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise KeyUnavailableError(f"the key {path} is not a regular file")
     with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise KeyUnavailableError(f"the key {path} is not a regular file")
+        status = os.fstat(descriptor)
         if status.st_uid != os.geteuid():
             raise KeyUnavailableError(f"the key {path} belongs to another user (uid {status.st_uid})")
         if status.st_mode & 0o077:
@@ -169,6 +170,8 @@ def _read(path: Path) -> KeyFile:
 
 
 def _unlock(path: Path, kdf: Kdf, passphrase: bytes, box: bytes) -> bytes:
+    if len(_unhex(path, kdf.salt)) != bindings.crypto_pwhash_SALTBYTES:
+        raise KeyUnavailableError(f"{path} is damaged: the salt does not have {bindings.crypto_pwhash_SALTBYTES} bytes")
     if not (1 <= kdf.opslimit <= MAX_OPSLIMIT and MIN_MEMLIMIT <= kdf.memlimit <= MAX_MEMLIMIT):
         raise KeyUnavailableError(f"{path} asks for more work or memory than a passphrase may cost")
     key = _derive(passphrase, kdf)
@@ -197,4 +200,4 @@ def _unhex(path: Path, text: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError:
-        raise KeyUnavailableError(f"{path} is damaged: the secret is not hex") from None
+        raise KeyUnavailableError(f"{path} is damaged: a field is not hex") from None

@@ -12,10 +12,9 @@ What is true here:
 
 from __future__ import annotations
 
-import shutil
+import os
 import sqlite3
 import stat
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from hashlib import sha256
@@ -117,7 +116,7 @@ class Reader:
     def open_own(cls, path: Path) -> Reader:
         """Open the ledger of this machine in place, beside its writers."""
         _demand_file(path)
-        return cls._open(f"file:{quote(str(path.absolute()))}?mode=rw", path, ExitStack())
+        return cls._open(f"file:{quote(os.fsencode(path.absolute()))}?mode=rw", path, ExitStack())
 
     @classmethod
     def open_foreign(cls, path: Path) -> Reader:
@@ -126,8 +125,8 @@ class Reader:
         stack = ExitStack()
         try:
             if not _wal(path).exists() or _wal(path).stat().st_size == 0:
-                return cls._open(f"file:{quote(str(path.absolute()))}?immutable=1", path, stack)
-            return cls._open(f"file:{quote(str(_private_copy(path, stack)))}?mode=rw", path, stack)
+                return cls._open(f"file:{quote(os.fsencode(path.absolute()))}?immutable=1", path, stack)
+            return cls._open(f"file:{quote(os.fsencode(_private_copy(path, stack)))}?mode=rw", path, stack)
         except BaseException:
             stack.close()
             raise
@@ -283,7 +282,7 @@ class _foreign_errors:  # noqa: N801 - reads as a statement; a class, since a ge
             raise MalformedError(f"{self.path} holds a value larger than an entry may have: {error}") from None
         if isinstance(error, sqlite3.Error):
             raise LedgerUnreadableError(f"{self.path} cannot be read as a ledger: {error}") from None
-        if isinstance(error, UnicodeDecodeError | TypeError | AttributeError):
+        if isinstance(error, TypeError | AttributeError | ValueError | OverflowError):
             raise MalformedError(f"{self.path} holds a value of the wrong type: {error}") from None
 
 
@@ -302,6 +301,9 @@ def _wal(path: Path) -> Path:
 
 def _private_copy(path: Path, stack: ExitStack) -> Path:
     """Copy database and WAL until neither changed meanwhile."""
+    import shutil
+    import tempfile
+
     directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="soup-ledger-")))
     copy = directory / "ledger.db"
     for _ in range(COPY_ATTEMPTS):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 
 from ledger.errors import MalformedError, TooNewError
 
@@ -20,7 +20,7 @@ PRAGMAS = (f"PRAGMA application_id = {APPLICATION_ID}", f"PRAGMA user_version = 
 @cache
 def statements() -> tuple[str, ...]:
     """Give the statements of schema.sql, in order."""
-    text = files("ledger").joinpath("schema.sql").read_text(encoding="utf-8")
+    text = Path(__file__).with_name("schema.sql").read_text(encoding="utf-8")
     return tuple(part.strip().removesuffix(";") for part in text.split(";\n\n")[0:] if "CREATE" in part)
 
 

@@ -173,6 +173,9 @@ class SealingRecorder(SQLiteApplicationRecorder):
             raise UnwritableError("entries are missing at the end of the ledger; run: soup ledger verify")
         if size == 0:
             return Head()
+        cursor.execute("SELECT hash FROM entries WHERE rowid = ?", (size,))
+        if cursor.fetchone()[0] != last:
+            raise UnwritableError("the ledger's head is not its last entry; run: soup ledger verify")
         cursor.execute("SELECT logged, checkpoint FROM commits ORDER BY first DESC LIMIT 1")
         logged, text = cursor.fetchone() or (0, "")
         try:

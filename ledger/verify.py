@@ -19,6 +19,7 @@ hold, that times are true, or that an event's claims are. Nothing is decoded bef
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -43,6 +44,7 @@ from ledger.errors import AlteredError, LedgerError, MalformedError, TooNewError
 from ledger.events import Event
 from ledger.events.command import CommandFinished, CommandStarted
 from ledger.events.key import KeyRegistered
+from ledger.events.ledger import LedgerCreated
 from ledger.identity import GENESIS_ENTRIES, Identity, check_registration, read_identity
 from ledger.note import Checkpoint
 from ledger.reader import CommitRow, EntryRow, Reader
@@ -103,13 +105,17 @@ def verify(
     state = _State(
         identity, note.parse_verifier_key(identity.log_verifier_key), {author: identity.author_key}, {author}
     )
-    entries = reader.entries()
-    for row in reader.commits():
-        _verify_commit(reader, state, row, entries)
-        while awaited and awaited[0].size <= state.frontier.size:
-            _match_head(awaited.pop(0), state)
-        progress(state.frontier.size)
-    _verify_end(reader, state, entries, awaited)
+    try:
+        entries = reader.entries()
+        for row in reader.commits():
+            _verify_commit(reader, state, row, entries)
+            while awaited and awaited[0].size <= state.frontier.size:
+                _match_head(awaited.pop(0), state)
+            progress(state.frontier.size)
+        _verify_end(reader, state, entries, awaited)
+    except (TypeError, AttributeError, ValueError, OverflowError, sqlite3.Error) as error:
+        # STRICT tables hold a column to its type while SQLite writes; whoever writes the file itself is not held.
+        raise AlteredError(f"a value is not of its column's type: {error}", position=state.frontier.size + 1) from None
     return _conclude(state, trust, keys, heads)
 
 
@@ -181,7 +187,7 @@ def _verify_entries(
     return contents, decoded
 
 
-_STATEFUL = frozenset({KeyRegistered.TYPE, CommandStarted.TYPE, CommandFinished.TYPE})
+_STATEFUL = frozenset({LedgerCreated.TYPE, KeyRegistered.TYPE, CommandStarted.TYPE, CommandFinished.TYPE})
 
 
 def _check_stream(position: int, stream: str) -> None:
@@ -261,10 +267,12 @@ def _apply(reader: Reader, state: _State, author: str, position: int, stream: st
         if row != (event.command,):
             raise AlteredError("the command index does not list it", position=position, attack="index edited")
     elif isinstance(event, CommandFinished):
-        state.finished += 1
         row = reader.execute(_FINISHED, (stream,)).fetchone()
-        if row != (position, event.exit_code):
+        state.finished += row is not None and row[0] == position
+        if row is not None and row != (position, event.exit_code) and not (row[0] and row[0] < position):
             raise AlteredError("the command index lists another end of it", position=position, attack="index edited")
+    elif position > 1:
+        raise AlteredError("is a second genesis", position=position, attack="forged")
 
 
 _FINISHED = """
@@ -283,13 +291,13 @@ def _verify_end(reader: Reader, state: _State, entries: Iterator[EntryRow], awai
         raise AlteredError(
             f"is missing: a head of {awaited[0].size} entries was seen before", position=size + 1, attack="truncated"
         )
-    mark = reader.execute("SELECT seq FROM sqlite_sequence WHERE name = 'entries'").fetchone()
-    if mark != (size,):
+    marks = reader.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
+    if marks != [("entries", size)]:
         raise AlteredError(
-            f"is missing: the file once held {mark and mark[0]} entries", position=size + 1, attack="truncated"
+            f"is missing: the file once held another number ({marks})", position=size + 1, attack="truncated"
         )
-    head = reader.execute("SELECT size, hash, frontier FROM head").fetchall()
-    if head != [(size, state.last, state.frontier.to_bytes())]:
+    head = reader.execute("SELECT one, size, hash, frontier FROM head").fetchall()
+    if head != [(1, size, state.last, state.frontier.to_bytes())]:
         raise AlteredError("the head row is not what the entries give", attack="index edited")
     payloads = reader.execute("SELECT count(*), max(position) FROM payloads").fetchone()
     if payloads != (size, size):
@@ -298,6 +306,10 @@ def _verify_end(reader: Reader, state: _State, entries: Iterator[EntryRow], awai
     if index != (state.started, state.finished, state.finished):
         raise AlteredError("the command index lists commands that no entry records", attack="index edited")
     _verify_streams(reader)
+    # Indexes are copies of columns, kept by SQLite: one that leaves a row out would hide it from whoever reads a stream.
+    (sound,) = reader.execute("PRAGMA integrity_check(1)").fetchone()
+    if sound != "ok":
+        raise AlteredError(f"the file contradicts itself: {sound}", attack="index edited")
 
 
 def _verify_streams(reader: Reader) -> None:

@@ -21,7 +21,8 @@ from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEv
 
 from ledger import heads, note
 from ledger.commit import Commit, Signer
-from ledger.errors import AlteredError, ConflictError, LedgerError, UnwritableError
+from ledger.entry import COMMAND_ID
+from ledger.errors import AlteredError, ConflictError, LedgerError, MalformedError, UnwritableError
 from ledger.events import Event
 from ledger.events.key import KeyRegistered, possession_message
 from ledger.events.ledger import LedgerCreated
@@ -31,6 +32,7 @@ from ledger.reader import Reader
 from ledger.sqlite import LedgerDatastore, SealingRecorder
 
 RETRIES = 20
+SQLITE_MAGIC = b"SQLite format 3\x00"
 HEAD_INTERVAL = 1_000_000
 """Microseconds between two savings of the head; it is always saved on close."""
 
@@ -54,6 +56,8 @@ class Writer:
 
         Raises UnwritableError where nothing could be appended, MalformedError for an event that may not be.
         """
+        if not events or not COMMAND_ID.fullmatch(command):
+            raise MalformedError("a commit needs an event, and a command id that is a UUID in lower case")
         for _ in range(RETRIES):
             now = self._clock()
             stored = self._place(events)
@@ -139,6 +143,9 @@ def _is_new(path: Path) -> bool:
 
 def _is_empty(path: Path) -> bool:
     """Tell a database without a table: what a kill between creating the file and the genesis leaves."""
+    with path.open("rb") as stream:  # SQLite takes a short text file for an empty database, and would write over it
+        if stream.read(len(SQLITE_MAGIC)) != SQLITE_MAGIC:
+            return False
     try:
         connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=30)
         try:
@@ -152,6 +159,8 @@ def _is_empty(path: Path) -> bool:
 def _found(
     path: Path, author: Signer, log: Signer, clock: Callable[[], int], command: str, version: str, prefix: str
 ) -> bool:
+    if not prefix:
+        raise MalformedError("a ledger's origin needs a prefix")
     ledger = os.urandom(32).hex()
     origin = f"{prefix}/{ledger}"
     mapper = LedgerMapper()

@@ -98,7 +98,11 @@ class Soup:
         before = Path.cwd()
         os.chdir(self.work)
         try:
-            with mock.patch.dict(os.environ, self.clean_environ(), clear=True), redirect_stdout(out), redirect_stderr(err):
+            with (
+                mock.patch.dict(os.environ, self.clean_environ(), clear=True),
+                redirect_stdout(out),
+                redirect_stderr(err),
+            ):
                 code = cli.run([str(argument) for argument in arguments])
         finally:
             os.chdir(before)
@@ -196,4 +200,3 @@ def tree_of(directory: Path) -> dict[str, bytes | None]:
         str(path.relative_to(directory)): path.read_bytes() if path.is_file() and not path.is_symlink() else None
         for path in sorted(directory.rglob("*"))
     }
-

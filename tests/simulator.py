@@ -15,6 +15,7 @@ that shared the sealer's mistakes would prove nothing.
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -50,6 +51,7 @@ COMMAND_B = "0190a1b2-0000-7000-8000-00000000000b"
 NOBODY = 65_534
 
 TABLES = ("entries", "commits", "payloads", "head", "command_index", "sqlite_sequence")
+TYPES = re.compile(r" (INTEGER|TEXT|BLOB)(?! PRIMARY)( NOT NULL)?")
 TRIGGERS = tuple(each for each in schema.statements() if "CREATE TRIGGER" in each)
 
 
@@ -397,8 +399,7 @@ class Saboteur:
         connection = sqlite3.connect(self.ledger.path)
         (schema_sql,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = ?", (table,)).fetchone()
         connection.close()
-        untyped = schema_sql.replace(" STRICT", "").replace(" BLOB", "").replace(" TEXT", "")
-        untyped = untyped.replace(" INTEGER NOT NULL", "").replace(" NOT NULL", "")
+        untyped = TYPES.sub("", schema_sql.replace(" STRICT", ""))
         self._write_schema("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (untyped, table))
         self.run(f"UPDATE {table} SET {column} = {value} WHERE {where}")
         self._write_schema("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (schema_sql, table))

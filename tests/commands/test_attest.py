@@ -124,14 +124,18 @@ def test_without_an_output_the_envelope_and_nothing_else_is_on_stdout(soup: Soup
 def test_a_subject_that_is_here_is_hashed_and_one_that_is_not_is_declared(soup: Soup) -> None:
     (here,) = statement(emit(soup))["subject"]
     assert here["annotations"] == {"soup_origin": "observed"}
-    soup.ok("attest", "emit", "--stage", "eval", "--subject", "far", "--sha", B, "--builder", "b", "--output", "far.json")
+    soup.ok(
+        "attest", "emit", "--stage", "eval", "--subject", "far", "--sha", B, "--builder", "b", "--output", "far.json"
+    )
     (far,) = statement(json.loads((soup.work / "far.json").read_bytes()))["subject"]
     assert (far["digest"], far["annotations"]) == ({"sha256": B}, {"soup_origin": "declared"})
 
 
 def test_a_subject_that_is_here_must_match_the_typed_digest(soup: Soup) -> None:
     soup.write("adapter.safetensors", WEIGHTS)
-    outcome = soup("attest", "emit", "--stage", "train", "--subject", "adapter.safetensors", "--sha", A, "--builder", "b")
+    outcome = soup(
+        "attest", "emit", "--stage", "train", "--subject", "adapter.safetensors", "--sha", A, "--builder", "b"
+    )
     assert (outcome.code, outcome.raw) == (1, b"")
     assert "--sha says" in outcome.err
     assert soup.events(AttestationDeclared) == []
@@ -153,7 +157,11 @@ def test_a_secret_in_an_invocation_reaches_neither_statement_nor_ledger(soup: So
     line = f"HF_TOKEN={hf_token} soup train --api-key correct-horse-battery --url https://u:hunter2hunter2@h/x {TOKEN}"
     envelope = emit(soup, "--invocation", line)
     everywhere = json.dumps(statement(envelope)).encode() + soup.stored()
-    found = {secret for secret in (hf_token, "correct-horse-battery", "hunter2hunter2", TOKEN) if secret.encode() in everywhere}
+    found = {
+        secret
+        for secret in (hf_token, "correct-horse-battery", "hunter2hunter2", TOKEN)
+        if secret.encode() in everywhere
+    }
     assert found == set()
     assert "soup train" in statement(envelope)["predicate"]["buildDefinition"]["externalParameters"]["invocation"]
 
@@ -167,7 +175,9 @@ def metadata(soup: Soup, *more: str) -> dict[str, Any]:
     return found
 
 
-@pytest.mark.parametrize("more", [(), ("--invocation", "soup train --config soup.yaml"), ("--invocation", "an 'open quote")])
+@pytest.mark.parametrize(
+    "more", [(), ("--invocation", "soup train --config soup.yaml"), ("--invocation", "an 'open quote")]
+)
 def test_times_that_no_event_knows_are_left_out(soup: Soup, more: tuple[str, ...]) -> None:
     assert metadata(soup, *more) == {}
 
@@ -200,7 +210,8 @@ def test_a_command_cannot_name_itself_as_its_own_invocation(soup: Soup) -> None:
 def dependencies(envelope: dict[str, Any]) -> list[tuple[str, str, str]]:
     found = statement(envelope)["predicate"]["buildDefinition"]["resolvedDependencies"]
     return [
-        (each["annotations"]["soup_role"], each["digest"]["sha256"], each["annotations"]["soup_origin"]) for each in found
+        (each["annotations"]["soup_role"], each["digest"]["sha256"], each["annotations"]["soup_origin"])
+        for each in found
     ]
 
 
@@ -219,7 +230,9 @@ def test_dependencies_are_those_of_the_newest_bill_of_materials_of_this_very_art
         ("config", B, "declared"),
         ("data", digest("{}\n"), "observed"),
     ]
-    position = statement(emit(soup))["predicate"]["buildDefinition"]["resolvedDependencies"][0]["annotations"]["soup_position"]
+    position = statement(emit(soup))["predicate"]["buildDefinition"]["resolvedDependencies"][0]["annotations"][
+        "soup_position"
+    ]
     assert next(record for record in soup.records() if record.position == position).type == "bom.declared/1"
 
 
@@ -232,7 +245,18 @@ def test_an_attestation_is_rebuilt_byte_for_byte(soup: Soup) -> None:
 @pytest.mark.slow
 def test_a_kill_between_record_and_rename_is_completed_with_the_same_signature(soup: Soup) -> None:
     soup.write("adapter.safetensors", WEIGHTS)
-    line = ("attest", "emit", "--stage", "train", "--subject", "adapter.safetensors", "--builder", "b", "--output", "a.json")
+    line = (
+        "attest",
+        "emit",
+        "--stage",
+        "train",
+        "--subject",
+        "adapter.safetensors",
+        "--builder",
+        "b",
+        "--output",
+        "a.json",
+    )
     soup.killed_at("commands.publish:Publication.commit", *line)
     assert not (soup.work / "a.json").exists()
     soup.ok("rebuild", "--publish")
@@ -242,7 +266,9 @@ def test_a_kill_between_record_and_rename_is_completed_with_the_same_signature(s
 
 def test_an_envelope_that_soup_did_not_write_needs_force(soup: Soup) -> None:
     soup.write("train.json", "theirs")
-    outcome = soup("attest", "emit", "--stage", "train", "--subject", "x", "--sha", A, "--builder", "b", "--output", "train.json")
+    outcome = soup(
+        "attest", "emit", "--stage", "train", "--subject", "x", "--sha", A, "--builder", "b", "--output", "train.json"
+    )
     assert outcome.code == 1
     assert tree_of(soup.work) == {"train.json": b"theirs"}
 
@@ -253,7 +279,9 @@ def test_an_envelope_that_soup_did_not_write_needs_force(soup: Soup) -> None:
 @pytest.mark.parametrize("form", ["vkey", "hex", "pem"])
 def test_an_envelope_is_valid_under_the_authors_key_in_any_form(soup: Soup, form: str) -> None:
     emit(soup)
-    outcome = soup.ok("attest", "verify", "train.json", "--key", author(soup, form), "--artifact", "adapter.safetensors")
+    outcome = soup.ok(
+        "attest", "verify", "train.json", "--key", author(soup, form), "--artifact", "adapter.safetensors"
+    )
     assert outcome.out.startswith("valid ")
     assert "artifact    matches a subject" in outcome.out
     assert "Build L1" in outcome.out
@@ -402,7 +430,9 @@ def test_a_predicate_of_any_shape_is_shown_without_a_fault(
     assert outcome.code in {0, 1}
 
 
-@pytest.mark.parametrize("raw", [b"", b"{}", b"[]", b"not json", b"\xff\xfe", b'{"payload":1,"payloadType":"x","signatures":[]}'])
+@pytest.mark.parametrize(
+    "raw", [b"", b"{}", b"[]", b"not json", b"\xff\xfe", b'{"payload":1,"payloadType":"x","signatures":[]}']
+)
 def test_what_is_no_envelope_is_an_error(soup: Soup, raw: bytes) -> None:
     soup.write("x.json", raw)
     outcome = soup("attest", "verify", "x.json", "--key", A)

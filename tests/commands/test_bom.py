@@ -149,7 +149,8 @@ def test_digests_and_paths_of_data_go_in_pairs(soup: Soup) -> None:
 
 
 @pytest.mark.parametrize(
-    "typed", ["", "a", "g" * 64, "a" * 63, "a" * 65, "a" * 40, "\u0661" * 64, "a" * 63 + "\n", "0x" + "a" * 62, " " + "a" * 63]
+    "typed",
+    ["", "a", "g" * 64, "a" * 63, "a" * 65, "a" * 40, "\u0661" * 64, "a" * 63 + "\n", "0x" + "a" * 62, " " + "a" * 63],
 )
 @pytest.mark.parametrize("option", ["--base-sha", "--data-sha"])
 def test_a_digest_is_64_hex_digits(soup: Soup, option: str, typed: str) -> None:
@@ -163,7 +164,9 @@ def test_a_digest_may_be_typed_in_capitals_or_with_its_algorithm(soup: Soup) -> 
 
 
 def test_a_missing_file_is_an_error(soup: Soup) -> None:
-    assert "'nothing.gguf': No such file" in refused_before_anything_was_declared(soup, 1, *BOM, "--model", "nothing.gguf")
+    assert "'nothing.gguf': No such file" in refused_before_anything_was_declared(
+        soup, 1, *BOM, "--model", "nothing.gguf"
+    )
 
 
 def test_an_empty_directory_is_no_model(soup: Soup) -> None:
@@ -194,7 +197,20 @@ def test_no_text_breaks_out_of_its_field(soup: Soup, text: str) -> None:
 
 
 def test_a_secret_in_a_name_reaches_neither_document_nor_ledger(soup: Soup) -> None:
-    line = ("bom", "emit", "--name", f"m {TOKEN}", "--version", TOKEN, "--task", TOKEN, "--license", "MIT", "--base-sha", A)
+    line = (
+        "bom",
+        "emit",
+        "--name",
+        f"m {TOKEN}",
+        "--version",
+        TOKEN,
+        "--task",
+        TOKEN,
+        "--license",
+        "MIT",
+        "--base-sha",
+        A,
+    )
     outcome = soup.ok(*line, "--base-model", f"https://user:{TOKEN}@hub/m", "--format", "both", "--output", "m")
     published = b"".join(content or b"" for content in tree_of(soup.work).values())
     for place in (published, soup.stored(), outcome.raw, outcome.err.encode()):

@@ -45,7 +45,11 @@ def test_the_first_command_makes_keys_and_genesis_and_says_so(soup: Soup) -> Non
     outcome = soup.ok("keys", "list")
     assert f"made the author's and the log's signing key in {soup.home / 'keys'}" in outcome.err
     assert "founded the ledger" in outcome.err
-    assert [record.type for record in soup.records()[:3]] == ["ledger.created/1", "key.registered/1", "key.registered/1"]
+    assert [record.type for record in soup.records()[:3]] == [
+        "ledger.created/1",
+        "key.registered/1",
+        "key.registered/1",
+    ]
     assert soup.home.stat().st_mode & 0o777 == 0o700
     assert {path.stat().st_mode & 0o777 for path in soup.home.rglob("*.key")} == {0o600}
     assert soup.ledger.stat().st_mode & 0o777 == 0o600
@@ -148,7 +152,15 @@ def test_a_failure_is_recorded_with_its_code_and_its_redacted_reason(soup: Soup)
 
 
 def test_a_secret_on_a_command_line_is_nowhere_below_the_home(soup: Soup) -> None:
-    soup(*BOM, "--license", SECRETS["github-token"], "--task", f"mail {SECRETS['e-mail']}", "--api-key", SECRETS["option"])
+    soup(
+        *BOM,
+        "--license",
+        SECRETS["github-token"],
+        "--task",
+        f"mail {SECRETS['e-mail']}",
+        "--api-key",
+        SECRETS["option"],
+    )
     soup(*BOM, "--name", SECRETS["hf-token"], "--base-sha", A, "--base-model", f"https://u:{SECRETS['option']}@host/m")
     soup("ledger", "show", SECRETS["aws-access-key"])
     soup("--token", SECRETS["option"])

@@ -117,7 +117,9 @@ def another_database(path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "make", [a_text_file, a_directory, a_symlink, a_dangling_link, a_fifo, another_database], ids=lambda make: make.__name__
+    "make",
+    [a_text_file, a_directory, a_symlink, a_dangling_link, a_fifo, another_database],
+    ids=lambda make: make.__name__,
 )
 def test_what_is_no_ledger_is_left_as_it_was(soup: Soup, tmp_path: Path, make: Callable[[Path], None]) -> None:
     place = tmp_path / "elsewhere"
@@ -281,7 +283,8 @@ def test_keys_made_under_a_passphrase_need_it(locked: Soup, soup: Soup) -> None:
 
 
 @pytest.mark.parametrize(
-    ("passphrase", "saying"), [(b"wrong horse", "wrong passphrase"), (b"", "is empty"), (b"x" * 2000, "more than the 1024")]
+    ("passphrase", "saying"),
+    [(b"wrong horse", "wrong passphrase"), (b"", "is empty"), (b"x" * 2000, "more than the 1024")],
 )
 def test_a_wrong_passphrase_signs_nothing(locked: Soup, tmp_path: Path, passphrase: bytes, saying: str) -> None:
     locked.ok("keys", "list")

@@ -18,7 +18,6 @@ from ledger.events.ledger import LedgerExported
 from tests.runner import BOM, A, Soup, digest, tree_of
 
 
-
 def answers(place: Path) -> list[list[Any]]:
     """Run each statement that an export's README gives, in a plain DuckDB; give their rows."""
     text = (place / "README.txt").read_text()
@@ -285,7 +284,12 @@ def test_what_is_no_ledger_is_no_evidence(soup: Soup, content: bytes) -> None:
 
 @pytest.mark.parametrize(
     "smuggled",
-    ["CREATE TABLE notes (line TEXT)", "CREATE VIEW v AS SELECT 1", "CREATE INDEX i ON entries (time)", "PRAGMA user_version = 0"],
+    [
+        "CREATE TABLE notes (line TEXT)",
+        "CREATE VIEW v AS SELECT 1",
+        "CREATE INDEX i ON entries (time)",
+        "PRAGMA user_version = 0",
+    ],
 )
 def test_a_schema_that_is_not_ours_literally_is_refused(handed: HandedOver, smuggled: str) -> None:
     with sqlite3.connect(handed.copy) as connection:
@@ -311,9 +315,14 @@ def test_a_ledger_of_a_newer_soup_cannot_be_judged_and_says_so(handed: HandedOve
 def test_log_lists_entries_and_with_json_their_payloads(owner: Soup) -> None:
     rows = owner.ok("ledger", "log", "--json").rows
     records = owner.records()
-    assert [(row["position"], row["hash"]) for row in rows] == [(r.position, r.hash.hex()) for r in records[: len(rows)]]
+    assert [(row["position"], row["hash"]) for row in rows] == [
+        (r.position, r.hash.hex()) for r in records[: len(rows)]
+    ]
     assert rows[0]["payload"]["ledger"] == owner.ok("ledger", "verify", "--json").json["ledger"]
-    assert [row["position"] for row in owner.ok("ledger", "log", "--limit", "2", "--json").rows] == [len(records) + 2, len(records) + 3]
+    assert [row["position"] for row in owner.ok("ledger", "log", "--limit", "2", "--json").rows] == [
+        len(records) + 2,
+        len(records) + 3,
+    ]
     assert len(owner.ok("ledger", "log", "--limit", "3").out.splitlines()) == 4
 
 
@@ -361,13 +370,17 @@ def test_the_statements_in_an_exports_readme_find_nothing_wrong_with_it(owner: S
     assert {Path(path).name for path in listed} == {path.name for path in place.iterdir()}
     assert answers(place) == [[], []]
     with duckdb.connect(":memory:") as db:
-        found = db.execute(f"SELECT count(*), max(position) FROM '{place}/entries.{form}'").fetchone()
-        columns = {row[0] for row in db.execute(f"DESCRIBE FROM '{place}/commits.{form}'").fetchall()}
+        db.execute(f"SET file_search_path = '{place}'")
+        found = db.sql(f"FROM 'entries.{form}'").aggregate("count(*), max(position)").fetchone()
+        columns = set(db.sql(f"FROM 'commits.{form}'").columns)
     assert found == (len(owner.records()) - 2,) * 2
     assert {"envelope", "checkpoint"} <= columns
 
 
-@pytest.mark.parametrize(("old", "new"), [("bom.declared/1\\\"", "bom.declared/2\\\""), ('\\"origin\\":\\"declared', '\\"origin\\":\\"observed')])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [('bom.declared/1\\"', 'bom.declared/2\\"'), ('\\"origin\\":\\"declared', '\\"origin\\":\\"observed')],
+)
 def test_the_statements_in_an_exports_readme_find_an_edited_row(owner: Soup, old: str, new: str) -> None:
     owner.ok("ledger", "export", "--format", "jsonl", "--output", "out")
     entries = owner.work / "out" / "entries.jsonl"

@@ -90,7 +90,7 @@ def test_an_edited_payload_is_refused_before_it_is_rendered(emitted: Soup) -> No
     (position,) = connection.execute("SELECT rowid FROM entries WHERE topic = 'bom.declared/1'").fetchone()
     connection.execute("DROP TRIGGER payloads_keep")
     connection.execute(
-        "UPDATE payloads SET body = CAST(replace(CAST(body AS TEXT), '\"name\":\"m\"', '\"name\":\"n\"') AS BLOB) WHERE position = ?",
+        'UPDATE payloads SET body = CAST(replace(CAST(body AS TEXT), \'"name":"m"\', \'"name":"n"\') AS BLOB) WHERE position = ?',
         (position,),
     )
     connection.execute(trigger)
