@@ -41,7 +41,7 @@ class Invocation:
 
     command: str
     started_on: str
-    finished_on: str | None
+    finished_on: str
 
 
 @click.group(context_settings=SETTINGS)
@@ -179,7 +179,7 @@ def _text(redactor: Redactor, option: str, value: str | None) -> str | None:
 
 
 def _find_invocation(reader: Reader, invocation: str) -> Invocation | None:
-    """Find the newest recorded command with exactly this command line, after redaction."""
+    """Find the newest command that succeeded with exactly this command line, after redaction."""
     try:
         words = own_redactor().argv(shlex.split(invocation))
     except ValueError:  # an unbalanced quote: no command line, so no recorded one
@@ -191,9 +191,10 @@ def _find_invocation(reader: Reader, invocation: str) -> Invocation | None:
         if begin is None or not isinstance(event, CommandStarted) or event.argv != words:
             continue
         end = reader.record(finished) if finished else None
-        if end is not None and not isinstance(end.event(), CommandFinished):
-            continue
-        return Invocation(begin.command, time_text(begin.time), time_text(end.time) if end else None)
+        outcome = end.event() if end else None
+        if end is None or not isinstance(outcome, CommandFinished) or outcome.exit_code != 0:
+            continue  # what failed, or has not ended, made nothing to attest
+        return Invocation(begin.command, time_text(begin.time), time_text(end.time))
     return None
 
 
@@ -276,14 +277,27 @@ def _match_artifact(statement: dict[str, Any], artifact: Path, sha256: str) -> N
 
 
 def _summary(statement: dict[str, Any], artifact: Path | None) -> Iterator[str]:
+    """Say what was verified. The predicate is signed, but its form is the signer's business: odd parts are left out."""
     yield "valid       signed by a key that you trust"
     for subject in statement["subject"]:
-        yield f"subject     {subject.get('name', '')} sha256:{subject['digest'].get('sha256', '?')}"
+        yield f"subject     {_named(subject)}"
     yield f"artifact    {'matches a subject' if artifact else 'not checked: none was given (--artifact)'}"
     yield f"predicate   {statement.get('predicateType')}"
-    details = statement.get("predicate", {}) if isinstance(statement.get("predicate"), dict) else {}
-    build = details.get("buildDefinition", {})
-    if isinstance(build, dict):
-        for dependency in build.get("resolvedDependencies") or []:
-            yield f"dependency  {dependency.get('name', '')} sha256:{(dependency.get('digest') or {}).get('sha256', '?')}"
+    for dependency in _list(_part(statement, "predicate", "buildDefinition", "resolvedDependencies")):
+        yield f"dependency  {_named(dependency)}"
     yield "not proven  the SLSA level: that depends on how far you trust the builder (on one's own machine, Build L1)"
+
+
+def _named(descriptor: Any) -> str:
+    return f"{_part(descriptor, 'name') or '(no name)'} sha256:{_part(descriptor, 'digest', 'sha256') or '?'}"
+
+
+def _part(value: Any, *path: str) -> Any:
+    """Give a nested member, None where anything on the way is missing or no object."""
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else []

@@ -118,11 +118,9 @@ def seal(file: AuditFile) -> AuditSegmentSealed:
 def close_segment(path: Path, segment: AuditSegmentSealed) -> Path:
     """Give the sealed file its own name, replacing nothing. The caller holds its lock."""
     target = path.with_name(Path(segment.name).name)
-    try:
-        os.link(path, target, follow_symlinks=False)
-    except FileExistsError:
-        raise AuditFileError(f"{target} is in the way of a sealed segment of the audit log; move it away") from None
-    path.unlink()
+    if os.path.lexists(target):  # the lock keeps other soups out; a link and an unlink could be torn apart by a kill
+        raise AuditFileError(f"{target} is in the way of a sealed segment of the audit log; move it away")
+    path.rename(target)
     _sync(path.parent)
     return target
 

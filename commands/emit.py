@@ -29,8 +29,6 @@ from ledger.events.document import DocumentPublished, DocumentRendered
 from ledger.reader import Reader
 from projections import documents
 
-PLACEHOLDER = "[redacted:"
-
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
@@ -119,7 +117,7 @@ def _event(session: Session, document: Wanted, raw: bytes, streams: Sequence[str
         position=position,
         streams=list(streams),
         target=target,
-        restorable=target is not None and PLACEHOLDER not in target,
+        restorable=target is not None and expand_home(target, str(Path.home())) is not None,
     )
 
 

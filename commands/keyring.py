@@ -44,9 +44,13 @@ def read_trust(values: tuple[str, ...]) -> Trust:
 def read_checkpoint(path: Path) -> str:
     """Read a checkpoint seen earlier, as text."""
     try:
-        return read_small(path, MAX_CHECKPOINT).decode()
+        text = read_small(path, MAX_CHECKPOINT).decode()
+        note.parse_checkpoint_body(note.parse_note(text).body)
     except UnicodeDecodeError:
         raise InputError(f"{quoted(path)} is not a checkpoint: it is not UTF-8") from None
+    except MalformedError as error:
+        raise InputError(f"{quoted(path)} is not a checkpoint: {error}") from None
+    return text
 
 
 def pem(public: bytes) -> bytes:

@@ -17,7 +17,7 @@ from ledger import heads, note
 from ledger.entry import time_text
 from ledger.errors import MalformedError
 from ledger.identity import Identity, read_identity
-from ledger.reader import LedgerUnreadableError, Record
+from ledger.reader import Record
 from ledger.verify import Verification, verify
 
 FOREIGN = click.option(
@@ -56,7 +56,7 @@ def verify_command(session: Session, keys: tuple[str, ...], against: tuple[Path,
     """
     try:
         _verify(session, keys, against, as_json=as_json)
-    except (MalformedError, LedgerUnreadableError) as error:
+    except MalformedError as error:
         raise AlteredEvidence(f"this is not an intact ledger: {error}") from None
 
 

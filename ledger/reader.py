@@ -280,6 +280,8 @@ class _foreign_errors:  # noqa: N801 - reads as a statement; a class, since a ge
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
         if isinstance(error, sqlite3.NotSupportedError | sqlite3.DataError):
             raise MalformedError(f"{self.path} holds a value larger than an entry may have: {error}") from None
+        if type(error) is sqlite3.DatabaseError or "decode to UTF-8" in str(error):
+            raise MalformedError(f"{self.path} is damaged, or no SQLite file: {error}") from None
         if isinstance(error, sqlite3.Error):
             raise LedgerUnreadableError(f"{self.path} cannot be read as a ledger: {error}") from None
         if isinstance(error, TypeError | AttributeError | ValueError | OverflowError):

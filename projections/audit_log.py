@@ -6,6 +6,7 @@ Needs no DuckDB: `soup audit-log tail` reads a few entries through the command i
 
 from __future__ import annotations
 
+import shlex
 from typing import Any, TypeVar
 
 import msgspec
@@ -99,9 +100,9 @@ def command_row(started: Record, finished: Record | None) -> dict[str, Any]:
 
 
 def argument_text(argument: str | Base64Argument | dict[str, Any]) -> str:
-    """Give an argument as one word for people."""
+    """Give an argument as one word for people, quoted as a shell would need it."""
     if isinstance(argument, str):
-        return argument
+        return shlex.quote(argument)
     return f"base64:{argument['base64'] if isinstance(argument, dict) else argument.base64}"
 
 

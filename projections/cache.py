@@ -20,7 +20,6 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Callable, Iterator
-from concurrent.futures.process import BrokenProcessPool
 from contextlib import ExitStack, contextmanager
 from importlib.metadata import version
 from itertools import zip_longest
@@ -80,7 +79,7 @@ def cached_view(reader: Reader, directory: Path, last: int, note: Note, *, expor
         stamp = _current(reader, place, last, note)
         if stamp is not None:
             return _united(reader, place, stamp, last, exports)
-    except (OSError, duckdb.Error, BrokenProcessPool) as error:
+    except (OSError, duckdb.Error) as error:
         reason = _line(error)
         note(f"the projection file is not used ({reason}); reading the ledger instead")
         if stamp is not None and "lock" not in reason:
@@ -118,7 +117,7 @@ def rebuild(reader: Reader, directory: Path) -> None:
                 raise CacheUnbuildableError(place.file, "another process is building it")
             discard(place)
             _extend(reader, place, None, reader.size, lambda _: None)
-    except (OSError, duckdb.Error, BrokenProcessPool) as error:
+    except (OSError, duckdb.Error) as error:
         raise CacheUnbuildableError(place.file, _line(error)) from None
 
 

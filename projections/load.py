@@ -15,7 +15,8 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from concurrent.futures import ProcessPoolExecutor
-from itertools import islice, pairwise
+from concurrent.futures.process import BrokenProcessPool
+from itertools import islice, pairwise, repeat
 from multiprocessing import get_context
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -33,6 +34,8 @@ BATCH = 10_000
 SPAN = 50_000
 """Entries below which a second process costs more than it saves: starting one takes a third of a second."""
 MAX_PROCESSES = 8
+MEMORY = "256MB"
+"""Of one process's DuckDB; what is written is dropped from memory, so more only keeps what nobody reads."""
 
 _decode = msgspec.json.Decoder().decode
 _encode = msgspec.json.Encoder(order="sorted").encode
@@ -82,14 +85,16 @@ def fill(path: Path, reader: Reader, span: Span) -> None:
         return
     parts = [path.with_name(f"part-{number}.duckdb") for number in range(len(others))]
     # A forked child would inherit DuckDB's locks without the threads that hold them.
-    with ProcessPoolExecutor(len(others), mp_context=get_context("spawn")) as pool:
-        running = [
-            pool.submit(_fill_part, part, _source(reader), each) for part, each in zip(parts, others, strict=True)
-        ]
-        _fill(path, reader, first)
-        for part in running:
-            part.result()
-    _merge(path, parts)
+    try:
+        with ProcessPoolExecutor(len(others), mp_context=get_context("spawn")) as pool:
+            running = list(map(pool.submit, repeat(_fill_part), parts, repeat(_source(reader)), others))
+            _fill(path, reader, first)
+            for part in running:
+                part.result()
+    except BrokenProcessPool:  # killed for memory, or this program cannot be started a second time
+        _fill(path, reader, Span(max(first.first, _filled(path) + 1), span.last))
+    else:
+        _merge(path, parts)
 
 
 def split(span: Span, processes: int | None = None) -> list[Span]:
@@ -110,6 +115,7 @@ def connect_file(path: Path) -> DuckDBPyConnection:
             "autoinstall_known_extensions": "false",
             "autoload_known_extensions": "false",
             "python_enable_replacements": "false",
+            "memory_limit": MEMORY,
             "threads": str(_processes()),
         },
     )
@@ -125,6 +131,13 @@ def _fill(path: Path, reader: Reader, span: Span) -> None:
         append(connection, reader.records(*span))
         connection.execute("COMMIT")
         connection.execute("CHECKPOINT")
+
+
+def _filled(path: Path) -> int:
+    with connect_file(path) as connection:
+        create(connection)
+        row = connection.execute("SELECT max(position) FROM entries").fetchone()
+    return int(row[0] or 0) if row else 0
 
 
 def _fill_part(path: Path, source: Path, span: Span) -> None:

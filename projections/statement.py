@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from duckdb import Statement as DuckDBStatement
 
 MAX_SQL = 65_536  # characters; as long as a recorded text may be
+MAX_LINE = 500  # of an error, which may quote the statement
 
 READING_NODES = frozenset({"SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"})
 TABLE_FUNCTIONS = frozenset(
@@ -66,7 +67,7 @@ def inspect(view: View, sql: str) -> Statement:
     with view.reading() as connection, one_line():
         body = text[explain.end() :] if explain else text
         row = connection.execute("SELECT json_serialize_sql(?::VARCHAR)", [body]).fetchone()
-        tree = msgspec.json.decode(row[0] if row else "null")
+        tree = _tree(row[0] if row else "")
         if tree["error"]:
             raise NotReadingError("it is none of SELECT, VALUES, DESCRIBE, SHOW, SUMMARIZE, and EXPLAIN of these")
         found = _walk(tree["statements"])
@@ -78,6 +79,13 @@ def inspect(view: View, sql: str) -> Statement:
     ordered = any(modifier["type"] == "ORDER_MODIFIER" for modifier in tree["statements"][0]["node"]["modifiers"])
     unstable = tuple(sorted({name for (name,) in functions} | found.unstable))
     return Statement(text, explain is None, ordered, unstable)
+
+
+def _tree(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except RecursionError:
+        raise QueryError("the statement is nested too deeply") from None
 
 
 class _Found:
@@ -162,4 +170,4 @@ def one_line() -> Iterator[None]:
         raise KeyboardInterrupt from None
     except duckdb.Error as error:
         lines = [line for line in str(error).split("\n\nLINE")[0].splitlines() if line.strip()]
-        raise QueryError(" ".join(lines[:2]) or type(error).__name__) from None
+        raise QueryError((" ".join(lines[:2]) or type(error).__name__)[:MAX_LINE]) from None

@@ -107,7 +107,7 @@ class Soup:
         finally:
             os.chdir(before)
         out.flush()
-        return Outcome(code, out.buffer.getvalue(), err.getvalue())  # type: ignore[attr-defined]  # our own BytesIO
+        return Outcome(code, out.buffer.getvalue(), err.getvalue())
 
     def ok(self, *arguments: str | Path) -> Outcome:
         """Run in this process, to exit code 0."""

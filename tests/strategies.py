@@ -72,7 +72,7 @@ def _matching(pattern: str) -> st.SearchStrategy[str]:
     return st.binary(min_size=size, max_size=size).map(bytes.hex)
 
 
-def _of(info: msgspec.inspect.Type) -> st.SearchStrategy[Any]:
+def _of(info: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: C901, PLR0911 - one line a type
     """One case a type that an event may have. Anything else (Any, float, bytes) has no business there."""
     match info:
         case msgspec.inspect.StructType(cls=cls, fields=fields):

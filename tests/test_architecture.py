@@ -55,7 +55,7 @@ def tracked() -> list[str]:
 
 @pytest.mark.slow
 def test_the_import_contracts_hold() -> None:
-    command = [Path(sys.executable).parent / "lint-imports", "--no-cache"]
+    command = [str(Path(sys.executable).parent / "lint-imports"), "--no-cache"]
     outcome = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert outcome.returncode == 0, outcome.stdout + outcome.stderr
     assert "0 broken" in outcome.stdout

@@ -415,17 +415,10 @@ def test_a_cache_edited_together_with_its_stamp_lies_to_no_receipt_and_is_found_
     path = cache_of(cached)
     edited(path, path)
     stamp = json.loads(path.with_suffix(".json").read_bytes())
-    status = path.stat()
-    for name in stamp:
-        if name in {"mtime", "mtime_ns", "modified"}:
-            stamp[name] = status.st_mtime_ns
-        if name == "size":
-            stamp[name] = status.st_size
-        if name in {"inode", "ino"}:
-            stamp[name] = status.st_ino
-        if name in {"sha256", "digest", "file"} and isinstance(stamp[name], str) and len(stamp[name]) == 64:
-            stamp[name] = digest(path.read_bytes())
-    path.with_suffix(".json").write_text(json.dumps(stamp))
+    path.with_suffix(".json").write_text(json.dumps({**stamp, "sha256": digest(path.read_bytes())}))
+    assert (
+        "edited/1" in cached.ok("query", "SELECT DISTINCT type FROM events").out
+    )  # the lie works where nothing checks
     receipt = receipt_of(cached)
     assert "edited/1" not in json.dumps(payload_of(receipt))
     cached.ok("query", "--check", receipt)

@@ -55,8 +55,21 @@ command_ids = st.uuids().map(str)
     count=counts,
     commit=hex32,
 )
-def test_the_header_template_is_the_canonical_encoding(  # noqa: PLR0914 - one name a field
-    stream, version, event_type, time, command, author, payload, size, position, previous, logged, index, count, commit
+def test_the_header_template_is_the_canonical_encoding(
+    stream: str,
+    version: int,
+    event_type: str,
+    time: int,
+    command: str,
+    author: str,
+    payload: str,
+    size: int,
+    position: int,
+    previous: str,
+    logged: int,
+    index: int,
+    count: int,
+    commit: str,
 ) -> None:
     content = content_bytes(stream, version, event_type, time, command, author, payload, size)
     header = header_bytes(content, position, previous, time_text(logged), index, count, commit)
@@ -98,7 +111,9 @@ def test_a_time_is_the_one_that_the_standard_library_writes(microseconds: int) -
 
 @pytest.mark.parametrize("microseconds", [-1, -1_000_000, -(10**18), MAX_TIME + 1, 2**63, 10**30])
 @pytest.mark.parametrize("before", [None, 0, MAX_TIME])
-def test_a_time_outside_of_1970_to_9999_is_refused_whatever_was_written_before(microseconds, before) -> None:
+def test_a_time_outside_of_1970_to_9999_is_refused_whatever_was_written_before(
+    microseconds: int, before: int | None
+) -> None:
     if before is not None:
         time_text(before)
     with pytest.raises(MalformedError):

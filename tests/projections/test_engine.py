@@ -170,7 +170,7 @@ def test_artifacts_keys_queries_and_exports_show_what_was_recorded(reader: Reade
 
 
 def test_a_prefix_shows_its_entries_and_no_other(reader: Reader):
-    for last in range(ledgers.SIZE + 1):
+    for last in range(0, ledgers.SIZE + 1, 4):
         with View.of_prefix(reader, last) as view:
             assert view.rows("SELECT position FROM events") == [(position,) for position in range(1, last + 1)]
             assert view.last == last
@@ -220,6 +220,17 @@ def test_several_processes_fill_a_file_as_one_does(
             rows.append(connection.execute("FROM entries").fetchall())
     assert rows[0] == rows[1] == [load.row(record) for record in reader.records(1, 15)]
     assert not list(ledger.path.parent.glob("ledger.db-*"))  # a stranger's ledger: no process left a trace
+
+
+def test_where_a_process_is_killed_one_fills_the_file_alone(
+    reader: Reader, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(load, "SPAN", 5)
+    monkeypatch.setattr(load, "_processes", lambda: 3)
+    monkeypatch.setattr(load, "_fill_part", ledgers.die)
+    load.fill(tmp_path / "x.duckdb", reader, load.Span(1, 15))
+    with duckdb.connect(str(tmp_path / "x.duckdb"), read_only=True) as connection:
+        assert connection.execute("FROM entries").fetchall() == [load.row(record) for record in reader.records(1, 15)]
 
 
 @pytest.mark.parametrize("processes", range(1, 9))

@@ -173,6 +173,10 @@ def test_a_refusal_says_what_is_refused(view: View):
         ("SELECT upper(1, 2)", "No function matches"),
         ("FROM '/etc/passwd'", "does not exist"),
         ("SELECT 1 + '\ud800'", "UTF-8"),
+        ("SELECT * FROM " + "(SELECT * FROM " * 3000 + "keys" + ")" * 3000, "nested too deeply"),
+        ("SELECT " + "(" * 30000 + "1" + ")" * 30000, "Max expression depth"),
+        ("SELECT " + "[" * 30000 + "1" + "]" * 30000, "Max expression depth"),
+        ("SELECT nobody." + "x" * 60000, "not found"),
     ],
 )
 def test_a_mistake_is_told_in_one_line_with_what_was_meant(view: View, sql: str, hint: str):
@@ -180,6 +184,7 @@ def test_a_mistake_is_told_in_one_line_with_what_was_meant(view: View, sql: str,
         ask(view, sql)
     assert hint in str(wrong.value)
     assert "\n" not in str(wrong.value)
+    assert len(str(wrong.value)) <= 500
 
 
 def test_a_mistake_leaves_the_view_usable(view: View):
