@@ -28,6 +28,7 @@ from itertools import islice
 from ledger import note, tree
 from ledger.canonical import is_encoding
 from ledger.commit import Statement, open_statement
+from ledger.copies import check_copies, check_finished, check_started
 from ledger.decode import decode_event
 from ledger.entry import (
     COMMAND_ID,
@@ -48,6 +49,7 @@ from ledger.events.ledger import LedgerCreated
 from ledger.identity import GENESIS_ENTRIES, Identity, check_registration, read_identity
 from ledger.note import Checkpoint
 from ledger.reader import CommitRow, EntryRow, Reader
+from ledger.trust import match_head, match_trust, open_heads
 
 
 @dataclass(slots=True)
@@ -99,8 +101,8 @@ def verify(
     Raises AlteredError naming the first bad entry, MalformedError, TooNewError, LedgerUnreadableError.
     """
     identity = read_identity(reader)
-    _match_trust(identity, trust)
-    awaited = _open_heads(identity, heads)
+    match_trust(identity, trust)
+    awaited = open_heads(identity, heads)
     author = sha256(identity.author_key).hexdigest()
     state = _State(
         identity, note.parse_verifier_key(identity.log_verifier_key), {author: identity.author_key}, {author}
@@ -110,7 +112,7 @@ def verify(
         for row in reader.commits():
             _verify_commit(reader, state, row, entries)
             while awaited and awaited[0].size <= state.frontier.size:
-                _match_head(awaited.pop(0), state)
+                match_head(awaited.pop(0), state.frontier.size, state.root)
             progress(state.frontier.size)
         _verify_end(reader, state, entries, awaited)
     except (TypeError, AttributeError, ValueError, OverflowError, sqlite3.Error) as error:
@@ -263,22 +265,11 @@ def _apply(reader: Reader, state: _State, author: str, position: int, stream: st
             state.admins |= {event.key} if event.admin else set()
     elif isinstance(event, CommandStarted):
         state.started += 1
-        row = reader.execute("SELECT name FROM command_index WHERE started = ?", (position,)).fetchone()
-        if row != (event.command,):
-            raise AlteredError("the command index does not list it", position=position, attack="index edited")
+        check_started(reader, position, event)
     elif isinstance(event, CommandFinished):
-        row = reader.execute(_FINISHED, (stream,)).fetchone()
-        state.finished += row is not None and row[0] == position
-        if row is not None and row != (position, event.exit_code) and not (row[0] and row[0] < position):
-            raise AlteredError("the command index lists another end of it", position=position, attack="index edited")
+        state.finished += check_finished(reader, position, stream, event)
     elif position > 1:
         raise AlteredError("is a second genesis", position=position, attack="forged")
-
-
-_FINISHED = """
-SELECT i.finished, i.exit_code FROM command_index AS i
-WHERE i.started = (SELECT e.rowid FROM entries AS e WHERE e.originator_id = ? AND e.originator_version = 1)
-"""
 
 
 def _verify_end(reader: Reader, state: _State, entries: Iterator[EntryRow], awaited: Sequence[Checkpoint]) -> None:
@@ -291,70 +282,7 @@ def _verify_end(reader: Reader, state: _State, entries: Iterator[EntryRow], awai
         raise AlteredError(
             f"is missing: a head of {awaited[0].size} entries was seen before", position=size + 1, attack="truncated"
         )
-    marks = reader.execute("SELECT name, seq FROM sqlite_sequence").fetchall()
-    if marks != [("entries", size)]:
-        raise AlteredError(
-            f"is missing: the file once held another number ({marks})", position=size + 1, attack="truncated"
-        )
-    head = reader.execute("SELECT one, size, hash, frontier FROM head").fetchall()
-    if head != [(1, size, state.last, state.frontier.to_bytes())]:
-        raise AlteredError("the head row is not what the entries give", attack="index edited")
-    payloads = reader.execute("SELECT count(*), max(position) FROM payloads").fetchone()
-    if payloads != (size, size):
-        raise AlteredError("there are payloads without an entry", attack="inserted")
-    index = reader.execute("SELECT count(*), count(finished), count(exit_code) FROM command_index").fetchone()
-    if index != (state.started, state.finished, state.finished):
-        raise AlteredError("the command index lists commands that no entry records", attack="index edited")
-    _verify_streams(reader)
-    # Indexes are copies of columns, kept by SQLite: one that leaves a row out would hide it from whoever reads a stream.
-    (sound,) = reader.execute("PRAGMA integrity_check(1)").fetchone()
-    if sound != "ok":
-        raise AlteredError(f"the file contradicts itself: {sound}", attack="index edited")
-
-
-def _verify_streams(reader: Reader) -> None:
-    """Versions of a stream count 1, 2, 3 in the order of positions. Reads the unique index once, in its own order."""
-    current, last, position = "", 0, 0
-    statement = (
-        "SELECT originator_id, originator_version, rowid FROM entries ORDER BY originator_id, originator_version"
-    )
-    for stream, version, at in reader.execute(statement):
-        if stream != current:
-            current, last, position = stream, 0, 0
-        if version != last + 1 or at <= position:
-            raise AlteredError(
-                f"stream {stream} skips from version {last} to {version}", position=at, attack="reordered"
-            )
-        last, position = version, at
-
-
-def _match_trust(identity: Identity, trust: Identity | None) -> None:
-    if trust is not None and trust != identity:
-        names = ("ledger", "origin", "author_key", "log_key")
-        wrong = next(name for name in names if getattr(trust, name) != getattr(identity, name))
-        raise AlteredError(
-            f"genesis names another {wrong.replace('_', ' ')} than the trust root", position=1, attack="foreign key"
-        )
-
-
-def _open_heads(identity: Identity, texts: Sequence[str]) -> list[Checkpoint]:
-    """Open the heads seen before, lowest first. One that this log did not sign proves nothing, and is refused."""
-    heads = []
-    for text in texts:
-        body = note.parse_checkpoint_body(note.parse_note(text).body)
-        if body.origin != identity.origin:
-            raise AlteredError(f"the given head is of another ledger ({body.origin})", attack="foreign head")
-        heads.append(note.open_checkpoint(text, note.parse_verifier_key(identity.log_verifier_key)))
-    return sorted(heads, key=lambda head: head.size)
-
-
-def _match_head(head: Checkpoint, state: _State) -> None:
-    if (head.size, head.root) != (state.frontier.size, state.root):
-        raise AlteredError(
-            f"another history: a head of {head.size} entries seen before has another root",
-            position=min(head.size, state.frontier.size),
-            attack="rewritten",
-        )
+    check_copies(reader, state.last, state.frontier, (state.started, state.finished))
 
 
 def _conclude(state: _State, trust: Identity | None, keys: Sequence[bytes], heads: Sequence[str]) -> Verification:
