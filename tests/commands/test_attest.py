@@ -195,10 +195,15 @@ def test_times_are_those_of_the_recorded_command(soup: Soup) -> None:
 
 
 @pytest.mark.slow
-def test_a_command_without_an_end_has_no_finishing_time(soup: Soup) -> None:
+def test_a_command_without_an_end_lends_no_times(soup: Soup) -> None:
     soup.ok("keys", "list")
     soup.killed_at("commands.record:_finish", "ledger", "log", "--limit", "3")
-    assert set(metadata(soup, "--invocation", "soup ledger log --limit 3")) == {"invocationId", "startedOn"}
+    assert metadata(soup, "--invocation", "soup ledger log --limit 3") == {}
+
+
+def test_a_command_that_failed_lends_no_times(soup: Soup) -> None:
+    soup("ledger", "show", "999")
+    assert metadata(soup, "--invocation", "soup ledger show 999") == {}
 
 
 def test_a_command_cannot_name_itself_as_its_own_invocation(soup: Soup) -> None:

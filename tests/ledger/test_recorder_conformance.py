@@ -8,6 +8,7 @@ which is a law below.
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import ModuleType
@@ -27,6 +28,12 @@ with mock.patch.dict(sys.modules, {"eventsourcing.cipher": _cipher}):
     from eventsourcing.tests import persistence
 
 
+def _join(before: set[threading.Thread]) -> None:
+    """Wait for the readers that a base case stops but does not join: closing a connection in use crashes the process."""
+    for thread in set(threading.enumerate()) - before:
+        thread.join()
+
+
 class _Temporary(TestCase):
     """A recorder on a fresh file. Streams of a ledger are text, where the library's default is a UUID."""
 
@@ -38,6 +45,7 @@ class _Temporary(TestCase):
         self.addCleanup(directory.cleanup)
         datastore = LedgerDatastore(str(Path(directory.name) / "ledger.db"))
         self.addCleanup(datastore.close)
+        self.addCleanup(_join, set(threading.enumerate()))  # runs before the one above
         ledger = "ab" * 32
         recorder = SealingRecorder(
             datastore, ledger=ledger, origin=f"soup-ledger/{ledger}", author=signer("author"), log=signer("log")
