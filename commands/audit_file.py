@@ -190,7 +190,7 @@ def _last_line(stream: BinaryIO, size: int) -> tuple[int, bytes]:
 
 def _foreign(path: Path) -> AuditFileError:
     return AuditFileError(
-        f"{path} is not an audit log of this ledger, so it was left untouched; set SOUP_AUDIT_LOG_PATH to another file"
+        f"{path} is not an audit log of this ledger, so it was left untouched; move it away, or set SOUP_AUDIT_LOG_PATH"
     )
 
 

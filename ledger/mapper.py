@@ -6,7 +6,7 @@ which a msgspec struct does not have. This one knows `EVENT_TYPES` and nothing e
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -41,15 +41,21 @@ class LedgerMapper(Mapper[str]):
 
         Raises MalformedError for a stream or an event outside the table, NotCanonicalError for a value outside the domain.
         """
-        event, stream = domain_event.event, domain_event.originator_id
-        if not STREAM.fullmatch(stream):
-            raise MalformedError(f"{stream!r} is no stream name")
-        return StoredEvent(stream, domain_event.originator_version, type(event).TYPE, encode_event(event))
+        check_stream(domain_event.originator_id)
+        event = domain_event.event
+        return StoredEvent(domain_event.originator_id, domain_event.originator_version, event.TYPE, encode_event(event))
 
     def to_domain_event(self, stored_event: StoredEvent) -> Any:
         """Decode what has been verified. Raises MalformedError for a topic that is not in the table."""
         event = decode_event(stored_event.topic, stored_event.state)
         return Placed(str(stored_event.originator_id), stored_event.originator_version, event)
+
+
+@lru_cache(maxsize=64)
+def check_stream(stream: str) -> None:
+    """Refuse what is no stream name. Raises MalformedError."""
+    if not STREAM.fullmatch(stream):
+        raise MalformedError(f"{stream!r} is no stream name")
 
 
 def encode_event(event: Event) -> bytes:

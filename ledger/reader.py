@@ -33,14 +33,11 @@ MAX_BLOB = MAX_PAYLOAD + 65_536
 COPY_ATTEMPTS = 10
 
 _RECORDS = """
-SELECT e.rowid, e.originator_id, e.originator_version, e.topic, e.time, e.payload, e.size, e.hash, p.salt, p.body,
-       (SELECT q.hash FROM entries AS q WHERE q.rowid = e.rowid - 1),
-       c.first, c.count, c.author, c.command, c.logged, c.envelope
-FROM entries AS e
-LEFT JOIN payloads AS p ON p.position = e.rowid
-LEFT JOIN commits AS c ON c.first = e."commit"
+SELECT e.rowid, e.originator_id, e.originator_version, e.topic, e."commit", e.time, e.payload, e.size, e.hash, p.salt, p.body
+FROM entries AS e LEFT JOIN payloads AS p ON p.position = e.rowid
 """
-
+_COMMIT = "SELECT count, author, command, logged, envelope FROM commits WHERE first = ?"
+_HASH = "SELECT hash FROM entries WHERE rowid = ?"
 _COMMITS = "SELECT first, count, author, command, logged, envelope, checkpoint FROM commits ORDER BY first"
 _ENTRIES = """
 SELECT e.rowid, e.originator_id, e.originator_version, e.topic, e."commit", e.time, e.payload, e.size, e.hash, p.salt, p.body
@@ -243,29 +240,43 @@ class Reader:
             yield from chain(self._connection.execute(statement))
 
     def _records(self, where: str, parameters: tuple[Any, ...]) -> Iterator[Record]:
-        commit_first, commit, author, logged_text = -1, "", "", ""
-        cursor = self.execute(_RECORDS + where, parameters)
+        make, held, at, last = tuple.__new__, -1, -1, b""  # tuple.__new__: a NamedTuple's own costs twice as much
         with _foreign_errors(self.path):
-            for (
-                position, stream, version, event_type, time, digest, size, stored, salt, body,
-                before, first, count, author_id, command, logged, envelope,
-            ) in cursor:  # fmt: skip
-                if first is None:
-                    raise AlteredError("its commit is missing", position=position, attack="missing")
-                if first != commit_first:
-                    commit_first, commit = first, sha256(envelope).hexdigest()
-                    author, logged_text = author_id.hex(), time_text(logged)
-                previous = ZERO if position == 1 else before or b""
+            for position, stream, version, event_type, first, time, digest, size, stored, salt, body in chain(
+                self._connection.execute(_RECORDS + where, parameters)
+            ):
+                if first != held:
+                    count, author, command, logged, logged_text, commit = self._commit(first, position)
+                    held = first
+                previous = last if position == at + 1 else self._hash_before(position)
                 content = content_bytes(stream, version, event_type, time, command, author, digest.hex(), size)
                 header = header_bytes(content, position, previous.hex(), logged_text, position - first, count, commit)
                 if leaf(header) != stored:
                     raise AlteredError("its header does not hash to its hash", position=position)
                 if body is not None and payload_digest(salt, body) != digest:
                     raise AlteredError("its payload does not hash to the digest in its header", position=position)
-                yield Record(
-                    position, stream, version, event_type, time, command, author, digest, size, salt, body,
-                    previous, stored, header, logged, position - first, count, commit,
+                at, last = position, stored
+                yield make(
+                    Record,
+                    (
+                        position, stream, version, event_type, time, command, author, digest, size, salt, body,
+                        previous, stored, header, logged, position - first, count, commit,
+                    ),
                 )  # fmt: skip
+
+    def _commit(self, first: int, position: int) -> tuple[int, str, str, int, str, str]:
+        """Give what the headers of a commit's entries share: count, author, command, logged (twice), digest."""
+        row = self._connection.execute(_COMMIT, (first,)).fetchone()
+        if row is None:
+            raise AlteredError("its commit is missing", position=position, attack="missing")
+        count, author, command, logged, envelope = row
+        return count, author.hex(), command, logged, time_text(logged), sha256(envelope).hexdigest()
+
+    def _hash_before(self, position: int) -> bytes:
+        if position == 1:
+            return ZERO
+        row = self._connection.execute(_HASH, (position - 1,)).fetchone()
+        return row[0] if row else b""
 
 
 class _foreign_errors:  # noqa: N801 - reads as a statement; a class, since a generator cannot wrap a `yield from` cheaply

@@ -190,6 +190,8 @@ class Sealed:
     envelope: bytes
     entries: tuple[tuple[str, int, str, int, bytes, bytes], ...]
     """stream, version, type, time, salt, body"""
+    overstated: int = 0
+    """Bytes that its author claims more of each payload than there are."""
 
     def stored(self) -> list[StoredEvent]:
         """Give the events as the recorder takes them."""
@@ -455,16 +457,16 @@ class Saboteur:
         digest = sha256(commit.envelope).hexdigest()
         for index, (stream, version, kind, time, salt, body) in enumerate(commit.entries):
             previous = hashes[-1] if hashes else ZERO
-            payload = payload_digest(salt, body)
+            payload, size = payload_digest(salt, body), len(body) + commit.overstated
             content = content_bytes(
-                stream, version, kind, time, commit.command, commit.author.hex(), payload.hex(), len(body)
+                stream, version, kind, time, commit.command, commit.author.hex(), payload.hex(), size
             )
             position = first + index
             header = header_bytes(content, position, previous.hex(), time_text(commit.logged), index, count, digest)
             hashes.append(leaf(header))
             connection.execute(
                 "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-                (position, stream, version, kind, first, time, payload, len(body), hashes[-1]),
+                (position, stream, version, kind, first, time, payload, size, hashes[-1]),
             )
             connection.execute("INSERT INTO payloads VALUES (?, ?, ?)", (position, salt, body))
         checkpoint = note.Checkpoint(self.ledger.identity.origin, len(hashes), tree.root(hashes))

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from ledger import canonical, keys
 from ledger.errors import KeyUnavailableError
 from ledger.keys import KeyFile, Role
-from tests.processes import become_nobody, call
+from tests.processes import NOBODY, become_nobody, call
 from tests.simulator import instead
 
 PASSPHRASE = b"correct horse"
@@ -250,6 +250,13 @@ def test_the_key_of_another_user_is_refused(permissions: int, public_directory: 
     (public_directory / "author.key").chmod(permissions)
     output = call("tests.ledger.test_keys:load_as_nobody", public_directory / "author.key")
     assert output.startswith("refused")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a file away")
+def test_a_key_that_belongs_to_another_user_is_refused_though_root_could_read_it(home: Path) -> None:
+    os.chown(home / "author.key", NOBODY, -1)
+    with pytest.raises(KeyUnavailableError, match="another user"):
+        keys.load(home / "author.key", "author", never)
 
 
 def test_secrets_are_drawn_anew_for_each_pair(tmp_path: Path) -> None:

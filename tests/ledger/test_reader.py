@@ -124,8 +124,9 @@ def test_an_own_ledger_is_read_beside_its_writer(ledger: SmallLedger) -> None:
 
 def test_a_reader_cannot_write(ledger: SmallLedger) -> None:
     for opened in (Reader.open_own, Reader.open_foreign):
-        with opened(ledger.path) as reader, pytest.raises(LedgerUnreadableError):
-            reader.execute("DELETE FROM head")
+        for statement in ("UPDATE head SET size = 1", "INSERT INTO command_index VALUES (1, 1, 'x', 1)", "VACUUM"):
+            with opened(ledger.path) as reader, pytest.raises(LedgerUnreadableError):
+                reader.execute(statement)
     assert read_all(ledger) == SIZE
 
 
@@ -301,6 +302,21 @@ def test_a_record_of_an_edited_entry_is_not_given(saboteur: Saboteur) -> None:
         with pytest.raises(AlteredError):
             list(reader.records())
     assert found.value.position == 6
+
+
+def test_a_record_of_an_edited_payload_is_not_given(saboteur: Saboteur) -> None:
+    saboteur.edit("payloads", "body", "position = 6")
+    with Reader.open_foreign(saboteur.ledger.path) as reader:
+        assert reader.record(5) is not None
+        with pytest.raises(AlteredError) as found:
+            reader.record(6)
+    assert found.value.position == 6
+
+
+def test_a_value_beyond_the_bound_is_refused_before_it_is_read(saboteur: Saboteur) -> None:
+    saboteur.run(f"UPDATE payloads SET body = zeroblob({MAX_BLOB + 1}) WHERE position = 6")  # noqa: S608 - SQL of ours
+    with Reader.open_foreign(saboteur.ledger.path) as reader, pytest.raises(MalformedError, match="larger"):
+        reader.record(6)
 
 
 def test_a_reader_that_is_closed_in_the_middle_leaves_nothing_behind(ledger: SmallLedger) -> None:

@@ -157,6 +157,13 @@ def sabotage_both_rows(saboteur: Saboteur) -> None:
         saboteur.swap(table, key, 5, 6)
 
 
+def sabotage_boundary(saboteur: Saboteur) -> None:
+    """Move the payload's first byte into the salt: their joint digest is the same."""
+    saboteur.run(
+        "UPDATE payloads SET salt = CAST(salt || substr(body, 1, 1) AS BLOB), body = substr(body, 2) WHERE position = 6"
+    )
+
+
 @dataclass(frozen=True)
 class Attack:
     make: Callable[[Saboteur], object]
@@ -224,6 +231,7 @@ ATTACKS = {
     "payload and digest changed, hash kept": Attack(lambda s: s.rewrite_payload(6, BODY, keep="header"), 6, "edited"),
     "payload, digest and hash changed, chain kept": Attack(lambda s: s.rewrite_payload(6, BODY, keep="chain"), 7, "edited"),
     "last payload, digest and hash changed": Attack(lambda s: s.rewrite_payload(9, BODY, keep="chain"), 8, "transplanted"),
+    "boundary of salt and payload moved": Attack(sabotage_boundary, 6, "payload edited"),
     "seal moved from the commit before": Attack(
         lambda s: s.run("UPDATE commits SET checkpoint = (SELECT checkpoint FROM commits WHERE first = 4) WHERE first = 5"),
         5, "seal moved",

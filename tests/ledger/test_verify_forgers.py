@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from hashlib import sha256
+from typing import Any
 
 import msgspec
 import pytest
 
 from ledger import canonical, dsse, note, tree
-from ledger.commit import PAYLOAD_TYPE, Signer
+from ledger.commit import PAYLOAD_TYPE
 from ledger.entry import content_bytes, leaf, payload_digest
 from ledger.errors import AlteredError, LedgerError
 from ledger.events.ledger import LedgerCreated
@@ -119,26 +120,37 @@ def test_a_log_may_drop_the_newest_commits_unseen_but_for_a_head(saboteur: Sabot
 
 
 def signed(
-    saboteur: Saboteur, seen: int, root: bytes, *, key: Signer | None = None, previous: int | None = -1
+    saboteur: Saboteur,
+    seen: int | None = None,
+    root: bytes | None = None,
+    *,
+    previous: int | None = -1,
+    command: str = COMMAND_B,
+    salt: bytes = bytes(32),
+    body: bytes = BODY,
+    stream: str = "run/seen",
+    overstated: int = 0,
+    entries: int = 1,
+    payload_type: str = PAYLOAD_TYPE,
+    spelling: Callable[[bytes], bytes] = bytes,
 ) -> Sealed:
-    """A commit of one event that its author signed while looking at a head of `seen` entries."""
-    commits = saboteur.commits()
-    author, event = key or saboteur.ledger.author, BODY
-    payload = payload_digest(bytes(32), event)
-    time = commits[-1].logged
-    content = content_bytes("run/seen", 1, declared(1).TYPE, time, COMMAND_B, author.key_id, payload.hex(), len(event))
+    """A commit that its author signed over whatever one likes, while looking at a head of `seen` entries."""
+    commits, author, kind = saboteur.commits(), saboteur.ledger.author, declared(1).TYPE
+    seen = SIZE if seen is None else seen
+    payload, time = payload_digest(salt, body), commits[-1].logged
+    content = content_bytes(stream, 1, kind, time, command, author.key_id, payload.hex(), len(body) + overstated)
     statement = {
         "author": author.key_id,
-        "command": COMMAND_B,
-        "count": 1,
+        "command": command,
+        "count": entries,
         "ledger": saboteur.ledger.identity.ledger,
         "previous": None if previous is None else sha256(commits[previous].envelope).hexdigest(),
-        "root": leaf(content).hex(),
-        "seen": {"root": root.hex(), "size": seen},
+        "root": tree.root([leaf(content)] * entries).hex(),
+        "seen": {"root": (root_of(saboteur.ledger.heads[-1]) if root is None else root).hex(), "size": seen},
     }
-    envelope = dsse.encode(dsse.sign(PAYLOAD_TYPE, canonical.encode(statement), author.key_id, author.sign))
-    entries = (("run/seen", 1, declared(1).TYPE, time, bytes(32), event),)
-    return Sealed(bytes.fromhex(author.key_id), COMMAND_B, time, envelope, entries)
+    envelope = dsse.encode(dsse.sign(payload_type, spelling(canonical.encode(statement)), author.key_id, author.sign))
+    rows = ((stream, 1, kind, time, salt, body),) * entries
+    return Sealed(bytes.fromhex(author.key_id), command, time, envelope, rows, overstated)
 
 
 def root_of(head: str) -> bytes:
@@ -178,10 +190,49 @@ def test_an_author_who_saw_a_head_that_never_was_is_found(saboteur: Saboteur, se
 def test_an_author_whose_commit_follows_another_than_their_last_is_found(
     saboteur: Saboteur, previous: int | None
 ) -> None:
-    saboteur.relog([*saboteur.commits(), signed(saboteur, SIZE, root_of(saboteur.ledger.heads[-1]), previous=previous)])
+    saboteur.relog([*saboteur.commits(), signed(saboteur, previous=previous)])
     with pytest.raises(AlteredError) as found:
         saboteur.ledger.verify()
     assert (found.value.position, found.value.attack) == (SIZE + 1, "reordered")
+
+
+FORMLESS: dict[str, tuple[dict[str, Any], str]] = {
+    "a statement of another type": ({"payload_type": "application/vnd.in-toto+json"}, "forged"),
+    "a statement in another spelling": ({"spelling": lambda raw: raw.replace(b":", b": ", 1)}, "forged"),
+    "a statement with a field more": ({"spelling": lambda raw: raw.replace(b"{", b'{"Z":1,', 1)}, "forged"),
+    "a statement that is none": ({"spelling": lambda _: b"[]"}, "forged"),
+    "no entry": ({"entries": 0}, "edited"),
+    "a command id that is none": ({"command": "x"}, "edited"),
+    "a command id with a quote": ({"command": 'x","format":1,"payload":"'}, "edited"),
+    "a stream with a quote": ({"stream": 'run/x","time":"'}, "forged"),
+    "a short salt": ({"salt": bytes(31)}, "payload edited"),
+    "a long salt": ({"salt": bytes(33)}, "payload edited"),
+    "no salt": ({"salt": b""}, "payload edited"),
+    "a size that is too large": ({"overstated": 1}, "payload edited"),
+    "a size that is negative": ({"overstated": -1000}, "payload edited"),
+    "a payload that is no event": ({"body": b"{}"}, "forged"),
+    "a payload that is no JSON": ({"body": b"\xff"}, "forged"),
+    "a payload in another spelling": ({"body": BODY.replace(b":", b": ")}, "forged"),
+    "a payload with a key twice": ({"body": BODY.replace(b"{", b'{"role":"data",')}, "forged"),
+    "a payload with a field more": ({"body": BODY.replace(b"{", b'{"more":1,')}, "forged"),
+    "a payload with its keys out of order": ({"body": b'{"sha256":"%b","role":"data"}' % (b"ab" * 32)}, "forged"),
+}
+
+
+@pytest.mark.parametrize(("form", "attack"), FORMLESS.values(), ids=FORMLESS)
+def test_what_is_signed_and_sealed_and_yet_not_of_the_form_is_found(
+    saboteur: Saboteur, form: dict[str, Any], attack: str
+) -> None:
+    """Author and log conspire: every signature holds."""
+    saboteur.relog([*saboteur.commits(), signed(saboteur, **form)])
+    with pytest.raises(AlteredError) as found:
+        saboteur.ledger.verify()
+    assert (found.value.position, found.value.attack) == (SIZE + 1, attack)
+
+
+def test_what_is_signed_and_sealed_and_of_the_form_is_not_found(saboteur: Saboteur) -> None:
+    saboteur.relog([*saboteur.commits(), signed(saboteur)])
+    assert saboteur.ledger.verify().size == SIZE + 1
 
 
 def test_a_log_cannot_drop_the_newest_commit_of_one_author_that_another_has_seen(saboteur: Saboteur) -> None:
@@ -367,3 +418,12 @@ def test_a_stream_that_skips_a_version_is_found(saboteur: Saboteur) -> None:
     with pytest.raises(AlteredError) as found:
         saboteur.ledger.verify()
     assert (found.value.position, found.value.attack) == (SIZE + 1, "reordered")
+
+
+def test_a_stream_whose_versions_run_against_the_positions_is_found(saboteur: Saboteur) -> None:
+    late, early = (place(("run/x", declared(1)), version=version) for version in (2, 1))
+    with saboteur.recorder() as recorder:
+        recorder.record([*late, *early], command=COMMAND_A)
+    with pytest.raises(AlteredError) as found:
+        saboteur.ledger.verify()
+    assert found.value.attack == "reordered"
