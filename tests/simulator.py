@@ -235,49 +235,49 @@ class Saboteur:
             f" ELSE CAST(x'21' || substr({column}, 2) AS {{kind}}) END"
         )
         with self.open() as connection:
-            (kind,) = connection.execute(f"SELECT typeof({column}) FROM {table} WHERE {where}").fetchone()  # noqa: S608 - SQL of ours
+            (kind,) = connection.execute(f"SELECT typeof({column}) FROM {table} WHERE {where}").fetchone()
             new = value or smallest.format(kind="TEXT" if kind == "text" else "BLOB")
-            connection.execute(f"UPDATE {table} SET {column} = {new} WHERE {where}")  # noqa: S608 - SQL of ours
+            connection.execute(f"UPDATE {table} SET {column} = {new} WHERE {where}")
 
     def delete_entry(self, position: int) -> None:
         """Take an entry and its payload out."""
-        self.run(f"DELETE FROM entries WHERE rowid = {position}", f"DELETE FROM payloads WHERE position = {position}")  # noqa: S608 - SQL of ours
+        self.run(f"DELETE FROM entries WHERE rowid = {position}", f"DELETE FROM payloads WHERE position = {position}")
 
     def delete_commit(self, first: int) -> None:
         """Take a commit out with all its entries."""
         self.run(
-            f'DELETE FROM payloads WHERE position IN (SELECT rowid FROM entries WHERE "commit" = {first})',  # noqa: S608 - SQL of ours
-            f'DELETE FROM entries WHERE "commit" = {first}',  # noqa: S608 - SQL of ours
-            f"DELETE FROM commits WHERE first = {first}",  # noqa: S608 - SQL of ours
+            f'DELETE FROM payloads WHERE position IN (SELECT rowid FROM entries WHERE "commit" = {first})',
+            f'DELETE FROM entries WHERE "commit" = {first}',
+            f"DELETE FROM commits WHERE first = {first}",
         )
 
     def insert_entry(self, position: int) -> None:
         """Put a copy of entry 5 at `position`, in a stream of its own; what follows moves up by one."""
         self.run(
-            f"UPDATE entries SET rowid = -rowid - 1 WHERE rowid >= {position}",  # noqa: S608 - SQL of ours
+            f"UPDATE entries SET rowid = -rowid - 1 WHERE rowid >= {position}",
             "UPDATE entries SET rowid = -rowid WHERE rowid < 0",
-            f"UPDATE payloads SET position = -position - 1 WHERE position >= {position}",  # noqa: S608 - SQL of ours
+            f"UPDATE payloads SET position = -position - 1 WHERE position >= {position}",
             "UPDATE payloads SET position = -position WHERE position < 0",
-            f"INSERT INTO entries SELECT {position}, 'run/inserted', 1, topic, \"commit\", time, payload, size, hash "  # noqa: S608 - SQL of ours
+            f"INSERT INTO entries SELECT {position}, 'run/inserted', 1, topic, \"commit\", time, payload, size, hash "
             "FROM entries WHERE rowid = 5",
-            f"INSERT INTO payloads SELECT {position}, salt, body FROM payloads WHERE position = 5",  # noqa: S608 - SQL of ours
+            f"INSERT INTO payloads SELECT {position}, salt, body FROM payloads WHERE position = 5",
         )
 
     def swap(self, table: str, key: str, first: int, second: int) -> None:
         """Exchange two rows."""
         self.run(
-            f"UPDATE {table} SET {key} = -1 WHERE {key} = {first}",  # noqa: S608 - SQL of ours
-            f"UPDATE {table} SET {key} = {first} WHERE {key} = {second}",  # noqa: S608 - SQL of ours
-            f"UPDATE {table} SET {key} = {second} WHERE {key} = -1",  # noqa: S608 - SQL of ours
+            f"UPDATE {table} SET {key} = -1 WHERE {key} = {first}",
+            f"UPDATE {table} SET {key} = {first} WHERE {key} = {second}",
+            f"UPDATE {table} SET {key} = {second} WHERE {key} = -1",
         )
 
     def swap_column(self, table: str, column: str, key: str, first: int, second: int) -> None:
         """Exchange one column of two rows."""
         with self.open() as connection:
-            select = f"SELECT {column} FROM {table} WHERE {key} = ?"  # noqa: S608 - SQL of ours
+            select = f"SELECT {column} FROM {table} WHERE {key} = ?"
             values = [connection.execute(select, (at,)).fetchone()[0] for at in (first, second)]
             for at, value in zip((second, first), values, strict=True):
-                connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (value, at))  # noqa: S608 - SQL of ours
+                connection.execute(f"UPDATE {table} SET {column} = ? WHERE {key} = ?", (value, at))
 
     def truncate(self, size: int, *, forget: bool = True) -> None:
         """Cut the tail off after a commit and make head and index agree; `forget`: the high-water mark too."""
@@ -341,14 +341,14 @@ class Saboteur:
             try:
                 for table, key in (("commits", "first"), ("entries", '"commit"')):
                     rows = other.execute(
-                        f"SELECT {'*' if table == 'commits' else 'rowid, *'} FROM {table} WHERE {key} = ?",  # noqa: S608 - SQL of ours
+                        f"SELECT {'*' if table == 'commits' else 'rowid, *'} FROM {table} WHERE {key} = ?",
                         (first,),
                     ).fetchall()
-                    connection.execute(f"DELETE FROM {table} WHERE {key} = ?", (first,))  # noqa: S608 - SQL of ours
+                    connection.execute(f"DELETE FROM {table} WHERE {key} = ?", (first,))
                     for row in rows:
                         values = row if table == "commits" else row[1:]
                         marks = ", ".join("?" * len(values))
-                        connection.execute(f"INSERT INTO {table} VALUES ({marks})", values)  # noqa: S608 - SQL of ours
+                        connection.execute(f"INSERT INTO {table} VALUES ({marks})", values)
                 (count,) = other.execute("SELECT count FROM commits WHERE first = ?", (first,)).fetchone()
                 for row in other.execute(
                     "SELECT * FROM payloads WHERE position BETWEEN ? AND ?", (first, first + count - 1)
@@ -361,7 +361,7 @@ class Saboteur:
     def flip_padding(self, column: str, first: int) -> None:
         """Flip bits that base64 decoders ignore (RFC 4648 section 3.5) in the envelope or the checkpoint of a commit."""
         with self.open() as connection:
-            (value,) = connection.execute(f"SELECT {column} FROM commits WHERE first = ?", (first,)).fetchone()  # noqa: S608 - SQL of ours
+            (value,) = connection.execute(f"SELECT {column} FROM commits WHERE first = ?", (first,)).fetchone()
             text = value.decode() if isinstance(value, bytes) else value
             at = text.rindex("=") - 1
             while text[at] == "=":
@@ -369,7 +369,7 @@ class Saboteur:
             alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
             flipped = text[:at] + alphabet[alphabet.index(text[at]) + 1] + text[at + 1 :]
             connection.execute(
-                f"UPDATE commits SET {column} = ? WHERE first = ?",  # noqa: S608 - SQL of ours
+                f"UPDATE commits SET {column} = ? WHERE first = ?",
                 (flipped.encode() if isinstance(value, bytes) else flipped, first),
             )
 
@@ -399,7 +399,7 @@ class Saboteur:
         connection.close()
         untyped = TYPES.sub("", schema_sql.replace(" STRICT", ""))
         self._write_schema("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (untyped, table))
-        self.run(f"UPDATE {table} SET {column} = {value} WHERE {where}")  # noqa: S608 - SQL of ours
+        self.run(f"UPDATE {table} SET {column} = {value} WHERE {where}")
         self._write_schema("UPDATE sqlite_schema SET sql = ? WHERE name = ?", (schema_sql, table))
 
     def _write_schema(self, statement: str, parameters: tuple[str, ...]) -> None:
@@ -444,7 +444,7 @@ class Saboteur:
         hashes: list[bytes] = []
         with self.open() as connection:
             for table in TABLES:
-                connection.execute(f"DELETE FROM {table}")  # noqa: S608 - SQL of ours
+                connection.execute(f"DELETE FROM {table}")
             for commit in commits:
                 self._relog_one(connection, commit, log, hashes)
             frontier = tree.Frontier()

@@ -288,7 +288,7 @@ def test_an_event_of_a_newer_version_is_for_a_newer_soup(saboteur: Saboteur) -> 
 )
 def test_a_huge_value_is_refused(saboteur: Saboteur, table: str, column: str, where: str) -> None:
     kind = "TEXT" if column in {"checkpoint", "originator_id"} else "BLOB"
-    saboteur.run(f"UPDATE {table} SET {column} = CAST(zeroblob({MAX_BLOB + 1}) AS {kind}) WHERE {where}")  # noqa: S608 - SQL of ours
+    saboteur.run(f"UPDATE {table} SET {column} = CAST(zeroblob({MAX_BLOB + 1}) AS {kind}) WHERE {where}")
     with pytest.raises(LedgerError):
         read_all(saboteur.ledger)
 
@@ -314,7 +314,7 @@ def test_a_record_of_an_edited_payload_is_not_given(saboteur: Saboteur) -> None:
 
 
 def test_a_value_beyond_the_bound_is_refused_before_it_is_read(saboteur: Saboteur) -> None:
-    saboteur.run(f"UPDATE payloads SET body = zeroblob({MAX_BLOB + 1}) WHERE position = 6")  # noqa: S608 - SQL of ours
+    saboteur.run(f"UPDATE payloads SET body = zeroblob({MAX_BLOB + 1}) WHERE position = 6")
     with Reader.open_foreign(saboteur.ledger.path) as reader, pytest.raises(MalformedError, match="larger"):
         reader.record(6)
 
@@ -378,7 +378,7 @@ def said(path: Path) -> list[object]:
     """All that a ledger says, by every way of asking."""
     with Reader.open_foreign(path) as reader:
         answers: list[object] = [
-            reader.execute(f"SELECT * FROM {table} NOT INDEXED ORDER BY 1").fetchall()  # noqa: S608 - SQL of ours
+            reader.execute(f"SELECT * FROM {table} NOT INDEXED ORDER BY 1").fetchall()
             for table in ("entries", "commits", "payloads", "head", "command_index", "sqlite_sequence")
         ]
         records = list(reader.records())

@@ -29,7 +29,7 @@ def cells(template: SmallLedger) -> Sequence[tuple[str, int, str]]:
         assert set(names) == set(TABLES)
         found = []
         for name in names:
-            (rows,) = connection.execute(f"SELECT count(*) FROM {name}").fetchone()  # noqa: S608 - SQL of ours
+            (rows,) = connection.execute(f"SELECT count(*) FROM {name}").fetchone()
             columns = [row[1] for row in connection.execute(f"PRAGMA table_info({name})")]
             found += [(name, row, column) for row in range(rows) for column in columns]
         return found
@@ -43,9 +43,9 @@ def flip(ledger: SmallLedger, cell: tuple[str, int, str], offset: int, bit: int)
     saboteur = Saboteur(ledger)
     try:
         with saboteur.open() as connection:
-            key = f"(SELECT rowid FROM {table} ORDER BY rowid LIMIT 1 OFFSET {row})"  # noqa: S608 - SQL of ours
+            key = f"(SELECT rowid FROM {table} ORDER BY rowid LIMIT 1 OFFSET {row})"
             kind, value, raw = connection.execute(
-                f'SELECT typeof("{column}"), "{column}", CAST("{column}" AS BLOB) FROM {table} WHERE rowid = {key}'  # noqa: S608 - SQL of ours
+                f'SELECT typeof("{column}"), "{column}", CAST("{column}" AS BLOB) FROM {table} WHERE rowid = {key}'
             ).fetchone()
             if kind == "null":
                 new, mark = offset, "?"
@@ -55,7 +55,7 @@ def flip(ledger: SmallLedger, cell: tuple[str, int, str], offset: int, bit: int)
                 at = offset % len(raw)
                 new = raw[:at] + bytes([raw[at] ^ 1 << bit]) + raw[at + 1 :]
                 mark = "?" if kind == "blob" else "CAST(? AS TEXT)"
-            connection.execute(f'UPDATE {table} SET "{column}" = {mark} WHERE rowid = {key}', (new,))  # noqa: S608 - SQL of ours
+            connection.execute(f'UPDATE {table} SET "{column}" = {mark} WHERE rowid = {key}', (new,))
     except sqlite3.IntegrityError:
         return False
     return True

@@ -81,7 +81,7 @@ def test_the_digest_changes_with_any_file(monkeypatch: pytest.MonkeyPatch):
 @pytest.mark.parametrize("name", catalog.VIEWS)
 def test_rows_of_a_view_are_in_the_order_of_their_positions(reader: Reader, name: str):
     with View.of_prefix(reader, reader.size) as view:
-        positions = [position for (position,) in view.rows(f"SELECT position FROM {name}")]  # noqa: S608 - a name of the table
+        positions = [position for (position,) in view.rows(f"SELECT position FROM {name}")]
     assert positions
     assert positions == sorted(set(positions))
 
@@ -111,7 +111,7 @@ def test_every_event_is_read_by_a_view_of_its_own_but_for_two_that_events_shows(
 def test_the_audit_log_joins_both_ends_of_a_command(reader: Reader):
     columns = "position, command, argv, outcome, exit_code, duration_ms, error, uid, operator, claimed->>'USER', redactions, finished_position"
     with View.of_prefix(reader, reader.size) as view:
-        assert view.rows(f"SELECT {columns} FROM audit_log") == [  # noqa: S608 - ours
+        assert view.rows(f"SELECT {columns} FROM audit_log") == [
             (4, "bom emit", "soup bom emit --name 'it'\"'\"'s a model' base64:/w==", "done", 0, 1234, None, 1000, "ada", "root", 6, 11),
             (12, "attest emit", "soup attest emit", "failed", 1, 1234, "no space left\non device", 1000, "ada", "root", 6, 16),
             (17, "query", "soup query", "open", None, None, None, 1000, "ada", "root", 3, None),
@@ -122,7 +122,7 @@ def test_documents_tell_published_from_rendered_and_who_signed(reader: Reader):
     columns = "position, kind, sha256, size, derives_from, target, state, published_position, signing_key, command_id"
     sha, command = ledgers.sha, ledgers.command
     with View.of_prefix(reader, reader.size) as view:
-        assert view.rows(f"SELECT {columns} FROM documents") == [  # noqa: S608 - ours
+        assert view.rows(f"SELECT {columns} FROM documents") == [
             (8, "bom.cyclonedx", sha(20), 20, 7, "/work/m.cdx.json", "published", 10, None, command(1)),
             (9, "bom.spdx", sha(21), 21, 7, None, "rendered, not published", None, None, command(1)),
             (
