@@ -11,10 +11,12 @@ What is true here:
 
 from __future__ import annotations
 
+import fcntl
 import os
 import sqlite3
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEvent
@@ -119,10 +121,26 @@ def open_or_found(
 
     `command` is the id under which a genesis is recorded, `version` soup's own. Raises UnwritableError.
     """
-    founded = _is_new(path) and _found(path, author, log, clock, command, version, prefix)
+    with _alone(path):
+        founded = _is_new(path) and _found(path, author, log, clock, command, version, prefix)
     identity = _admit(path, author, log, heads_directory)
     recorder = _recorder(path, identity.ledger, identity.origin, author, log)
     return Writer(recorder, identity, heads_directory, clock), founded
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Let one process at a time found a ledger in a directory: SQLite does not wait for another's switch to WAL."""
+    try:
+        directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise UnwritableError(f"cannot open the ledger {path}: {error.strerror}") from None
+    try:
+        with suppress(OSError):  # a file system without locks: the loser is refused, and nothing is lost
+            fcntl.flock(directory, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(directory)
 
 
 def _is_new(path: Path) -> bool:

@@ -79,14 +79,14 @@ def append(scratch: str, count: str) -> dict[str, Any]:
     with TemporaryDirectory(dir=scratch) as name:
         home = Path(name)
         with closing(open_ledger(home)) as ledger, closing(_bare(home)) as plain:
+            rows = [(BODY,)] * COMMIT
             for _ in range(int(count) // (COMMIT * BLOCK)):
-                block = [list(islice(pairs, COMMIT)) for _ in range(BLOCK)]
-                command, rows = Context.new_id(), [(BODY,)] * COMMIT
-                wall, cpu = _timed(ledger.append, [(command, commit) for commit in block])
-                ours.append(COMMIT * BLOCK / wall)
-                cores.append(COMMIT * BLOCK / cpu)
-                wall, _ = _timed(_insert, [(plain, rows)] * BLOCK)
-                bare.append(COMMIT * BLOCK / wall)
+                command = Context.new_id()
+                # Events are made one commit ahead: a heap full of waiting ones would be charged to the ledger by the collector.
+                times = [_timed(ledger.append, [(command, list(islice(pairs, COMMIT)))]) for _ in range(BLOCK)]
+                ours.append(COMMIT * BLOCK / sum(wall for wall, _ in times))
+                cores.append(COMMIT * BLOCK / sum(cpu for _, cpu in times))
+                bare.append(COMMIT * BLOCK / _timed(_insert, [(plain, rows)] * BLOCK)[0])
         # Closing the last connection has moved the WAL into the file and removed it.
         return {"ours": ours, "cores": cores, "bare": bare, "bytes": (home / "ledger.db").stat().st_size / int(count)}
 
