@@ -12,6 +12,7 @@ from ledger.decode import decode_event
 from ledger.errors import LedgerError
 from ledger.events.command import CommandFinished, CommandStarted
 
+INDEXED = frozenset({CommandStarted.TYPE, CommandFinished.TYPE})
 _START = "INSERT INTO command_index VALUES (?, NULL, ?, NULL)"
 _FINISH = (
     "UPDATE command_index SET finished = ?, exit_code = ? WHERE finished IS NULL AND started = "
@@ -21,7 +22,7 @@ _FINISH = (
 
 def index_statement(event_type: str, position: int, stream: str, payload: bytes) -> tuple[str, tuple[Any, ...]] | None:
     """Give the statement that an entry adds to the index, None for all but the two events of a bracket."""
-    if event_type not in (CommandStarted.TYPE, CommandFinished.TYPE):
+    if event_type not in INDEXED:
         return None
     try:
         event = decode_event(event_type, payload)

@@ -34,7 +34,7 @@ class Signer(msgspec.Struct, frozen=True):
     sign: Callable[[bytes], bytes]
 
 
-class Draft(msgspec.Struct, frozen=True):
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """An event about to be recorded: where it goes and its canonical payload. `time` in microseconds."""
 
     stream: str
@@ -54,7 +54,7 @@ class Head(msgspec.Struct, frozen=True):
     logged: int = 0
 
 
-class Entry(msgspec.Struct, frozen=True):
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """A sealed entry, as it is stored."""
 
     position: int

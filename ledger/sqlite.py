@@ -32,13 +32,15 @@ from eventsourcing.sqlite import (
 )
 
 from ledger import note, schema, tree
-from ledger.command_index import index_statement
+from ledger.command_index import INDEXED, index_statement
 from ledger.commit import Commit, Draft, Head, Signer, seal
 from ledger.entry import SALT_BYTES
 from ledger.errors import MalformedError, UnwritableError
 
 LOCK_TIMEOUT = 30
 """Seconds that a writer waits for another's commit."""
+ROWS = 100
+"""Rows of one INSERT: far below the 32,766 parameters that SQLite takes."""
 NIL_COMMAND = "00000000-0000-0000-0000-000000000000"
 
 
@@ -210,23 +212,33 @@ def _insert(cursor: SQLiteCursor, commit: Commit) -> None:
         ),
     )
     first = commit.first
-    cursor.executemany(
-        "INSERT INTO entries VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+    _insert_rows(
+        cursor,
+        "entries",
         [
             (e.position, d.stream, d.version, d.event_type, first, d.time, e.payload_digest, len(d.payload), e.hash)
             for e in commit.entries
             for d in (e.draft,)
         ],
     )
-    cursor.executemany(
-        "INSERT INTO payloads VALUES (?, ?, ?)", [(e.position, e.draft.salt, e.draft.payload) for e in commit.entries]
-    )
+    _insert_rows(cursor, "payloads", [(e.position, e.draft.salt, e.draft.payload) for e in commit.entries])
     for entry in commit.entries:
+        if entry.draft.event_type not in INDEXED:
+            continue
         statement = index_statement(entry.draft.event_type, entry.position, entry.draft.stream, entry.draft.payload)
         if statement is not None:
             cursor.execute(*statement)
     head = commit.head
     cursor.execute("UPDATE head SET size = ?, hash = ?, frontier = ?", (head.size, head.hash, head.frontier))
+
+
+def _insert_rows(cursor: SQLiteCursor, table: str, rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert many rows a statement: AUTOINCREMENT rewrites its high-water mark once for each statement."""
+    one = f"({', '.join('?' * len(rows[0]))})"
+    for start in range(0, len(rows), ROWS):
+        chunk = rows[start : start + ROWS]
+        statement = f"INSERT INTO {table} VALUES {', '.join([one] * len(chunk))}"  # noqa: S608 - a table of ours
+        cursor.execute(statement, [value for row in chunk for value in row])
 
 
 def _stream(stored: StoredEvent) -> str:
