@@ -87,6 +87,7 @@ class SealingRecorder(SQLiteApplicationRecorder):
         """Take the ledger's id (hex) and origin, and the two keys that sign in it."""
         super().__init__(datastore)
         self.ledger, self.origin, self.author, self.log = ledger, origin, author, log
+        self._last: Commit | None = None  # what this recorder sealed last; believed only where the file says the same
 
     def construct_create_table_statements(self) -> list[str]:
         """Give our schema, where the library has its own single table."""
@@ -155,9 +156,10 @@ class SealingRecorder(SQLiteApplicationRecorder):
             command=command,
             author=self.author,
             log=self.log,
-            previous=self._previous(cursor),
+            previous=self._previous(cursor, head),
             now=now,
         )
+        self._last = commit
         # 3. All rows of the commit. They are durable when the surrounding COMMIT returns, and not before.
         _insert(cursor, commit)
         return commit
@@ -180,6 +182,9 @@ class SealingRecorder(SQLiteApplicationRecorder):
             raise UnwritableError("the ledger's head is not its last entry; run: soup ledger verify")
         cursor.execute("SELECT logged, checkpoint FROM commits ORDER BY first DESC LIMIT 1")
         logged, text = cursor.fetchone() or (0, "")
+        own = self._last
+        if own is not None and (own.head, own.checkpoint) == (Head(size, last, frontier, logged), text):
+            return own.head
         try:
             root = tree.Frontier.from_bytes(size, frontier).root()
             sealed = note.parse_checkpoint_body(note.parse_note(text).body)
@@ -189,7 +194,9 @@ class SealingRecorder(SQLiteApplicationRecorder):
             raise UnwritableError("the ledger's head is not what was last sealed; run: soup ledger verify")
         return Head(size, last, frontier, logged)
 
-    def _previous(self, cursor: SQLiteCursor) -> str | None:
+    def _previous(self, cursor: SQLiteCursor, head: Head) -> str | None:
+        if self._last is not None and self._last.head is head:
+            return sha256(self._last.envelope).hexdigest()
         cursor.execute(
             "SELECT envelope FROM commits WHERE author = ? ORDER BY first DESC LIMIT 1",
             (bytes.fromhex(self.author.key_id),),
