@@ -103,7 +103,7 @@ COMMITS: tuple[tuple[int, tuple[tuple[str, Event], ...]], ...] = (
                 f"model/{sha(1)}",
                 ArtifactObserved(
                     role="model",
-                    path="/work/m",
+                    path="/srv/m",
                     kind="directory",
                     sha256=sha(1),
                     size=30,
@@ -117,14 +117,14 @@ COMMITS: tuple[tuple[int, tuple[tuple[str, Event], ...]], ...] = (
     (
         1,
         (  # 8, 9
-            (f"document/{sha(20)}", rendered("bom.cyclonedx", CYCLONEDX, 20, [stream(1)], "/work/m.cdx.json")),
+            (f"document/{sha(20)}", rendered("bom.cyclonedx", CYCLONEDX, 20, [stream(1)], "/srv/m.cdx.json")),
             (f"document/{sha(21)}", rendered("bom.spdx", SPDX, 21, [stream(1)], None)),
         ),
     ),
     (
         1,
         (  # 10, 11
-            (f"document/{sha(20)}", DocumentPublished(sha256=sha(20), target="/work/m.cdx.json")),
+            (f"document/{sha(20)}", DocumentPublished(sha256=sha(20), target="/srv/m.cdx.json")),
             (stream(1), finished(0)),
         ),
     ),
@@ -138,7 +138,7 @@ COMMITS: tuple[tuple[int, tuple[tuple[str, Event], ...]], ...] = (
                 stream(2),
                 DocumentSigned(payload_sha256=sha(30), payload_type="x", key=sha(77), signature="ab" * 64),
             ),
-            (f"document/{sha(31)}", rendered("attestation", ENVELOPE, 31, [stream(2)], "/work/train.json")),
+            (f"document/{sha(31)}", rendered("attestation", ENVELOPE, 31, [stream(2)], "/srv/train.json")),
         ),
     ),
     (2, ((stream(2), finished(1, "no space left\non device")),)),  # 16
@@ -148,7 +148,7 @@ COMMITS: tuple[tuple[int, tuple[tuple[str, Event], ...]], ...] = (
         3,
         (  # 18 to 20
             (stream(3), QueryExecuted(sql="FROM events", sql_sha256=sha(40), head=16, as_of=None, rows=16)),
-            (stream(3), ReceiptIssued(sha256=sha(41), size=99, position=16, target="/work/r.json")),
+            (stream(3), ReceiptIssued(sha256=sha(41), size=99, position=16, target="/srv/r.json")),
             (
                 "ledger/x",
                 LedgerExported(

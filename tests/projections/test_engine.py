@@ -123,7 +123,7 @@ def test_documents_tell_published_from_rendered_and_who_signed(reader: Reader):
     sha, command = ledgers.sha, ledgers.command
     with View.of_prefix(reader, reader.size) as view:
         assert view.rows(f"SELECT {columns} FROM documents") == [
-            (8, "bom.cyclonedx", sha(20), 20, 7, "/work/m.cdx.json", "published", 10, None, command(1)),
+            (8, "bom.cyclonedx", sha(20), 20, 7, "/srv/m.cdx.json", "published", 10, None, command(1)),
             (9, "bom.spdx", sha(21), 21, 7, None, "rendered, not published", None, None, command(1)),
             (
                 15,
@@ -131,7 +131,7 @@ def test_documents_tell_published_from_rendered_and_who_signed(reader: Reader):
                 sha(31),
                 31,
                 7,
-                "/work/train.json",
+                "/srv/train.json",
                 "rendered, not published",
                 None,
                 sha(77),
@@ -147,7 +147,7 @@ def test_boms_and_attestations_name_the_documents_that_carry_them(reader: Reader
             ("llama", sha(1), "observed", None, [sha(3), sha(4)], ["declared", "observed"], sha(20), sha(21)),
         ]  # fmt: skip
         assert view.rows("SELECT stage, subject, subject_sha256, epoch_us(started_on), finished_on, envelope_sha256, target, signing_key FROM attestations") == [
-            ("train", "adapter.safetensors", sha(1), 1_795_377_600_000_001, None, sha(31), "/work/train.json", sha(77)),
+            ("train", "adapter.safetensors", sha(1), 1_795_377_600_000_001, None, sha(31), "/srv/train.json", sha(77)),
         ]  # fmt: skip
 
 
@@ -155,7 +155,7 @@ def test_artifacts_keys_queries_and_exports_show_what_was_recorded(reader: Reade
     sha = ledgers.sha
     with View.of_prefix(reader, reader.size) as view:
         assert view.rows("SELECT position, role, sha256, origin, kind, path, size, files FROM artifacts") == [
-            (5, "model", sha(1), "observed", "directory", "/work/m", 30, 2),
+            (5, "model", sha(1), "observed", "directory", "/srv/m", 30, 2),
             (6, "data", sha(3), "declared", None, None, None, None),
         ]
         keys = view.rows("SELECT role, admin, key, public, registered_by FROM keys")
