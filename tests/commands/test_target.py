@@ -33,7 +33,7 @@ def test_a_name_of_a_directory_is_refused(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A working tree with two links, one that stays inside and one that leads out, and a place outside."""
-    (work := tmp_path / "work").mkdir()
+    (work := tmp_path / "project").mkdir()
     (work / "real").mkdir()
     (tmp_path / "outside").mkdir()
     (tmp_path / "elsewhere").symlink_to("outside")
@@ -51,12 +51,12 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "out/d",
         "out/new/d",
         "missing/d",
-        "inner/../../work/out/d",
+        "inner/../../project/out/d",
         "real/../out/d",
         "out/../d",
-        "../work/out/d",
+        "../project/out/d",
         "../elsewhere/d",
-        "{tree}/work/out/d",
+        "{tree}/project/out/d",
     ],
 )
 def test_a_link_out_of_the_working_tree_is_refused(tree: Path, path: str) -> None:
@@ -68,14 +68,14 @@ def test_a_link_out_of_the_working_tree_is_refused(tree: Path, path: str) -> Non
 @pytest.mark.parametrize(
     ("path", "lands"),
     [
-        ("d", "work/d"),
-        ("./real/d", "work/real/d"),
-        ("inner/d", "work/real/d"),
-        ("inner/new/d", "work/real/new/d"),
+        ("d", "project/d"),
+        ("./real/d", "project/real/d"),
+        ("inner/d", "project/real/d"),
+        ("inner/new/d", "project/real/new/d"),
         ("../outside/d", "outside/d"),
         ("{tree}/outside/d", "outside/d"),
         ("{tree}/elsewhere/d", "outside/d"),
-        ("{tree}/outside/../work/d", "work/d"),
+        ("{tree}/outside/../project/d", "project/d"),
     ],
 )
 def test_a_path_that_says_where_it_leads_is_published_to(tree: Path, path: str, lands: str) -> None:
@@ -85,15 +85,15 @@ def test_a_path_that_says_where_it_leads_is_published_to(tree: Path, path: str, 
 
 @pytest.mark.parametrize("path", ["loop/d", "real/file/d"])
 def test_a_way_that_leads_nowhere_is_refused(tree: Path, path: str) -> None:
-    (tree / "work/real/file").touch()
+    (tree / "project/real/file").touch()
     with pytest.raises(OutputError, match="Not a directory"):
         aim(path)
 
 
 def test_a_directory_swapped_for_a_link_after_the_check_is_not_followed(tree: Path) -> None:
     target = aim("real/d")
-    (tree / "work/real").rename(tree / "work/moved")
-    (tree / "work/real").symlink_to("../outside")
+    (tree / "project/real").rename(tree / "project/moved")
+    (tree / "project/real").symlink_to("../outside")
     publication = Publication()
     with pytest.raises(OutputError, match="leads out of the working tree"):
         publication.stage(target, b"")
@@ -107,8 +107,8 @@ def test_a_directory_swapped_between_resolving_and_entering_is_not_followed(
 
     def swap_after(path: Path) -> str:
         resolved = realpath(path)
-        (tree / "work/real").rename(tree / "work/moved")
-        (tree / "work/real").symlink_to("../outside")
+        (tree / "project/real").rename(tree / "project/moved")
+        (tree / "project/real").symlink_to("../outside")
         return resolved
 
     monkeypatch.setattr(os.path, "realpath", swap_after)
@@ -119,11 +119,11 @@ def test_a_directory_swapped_between_resolving_and_entering_is_not_followed(
 def test_a_directory_swapped_after_staging_cannot_redirect_the_document(tree: Path) -> None:
     with Publication() as publication:
         publication.stage(aim("real/d"), b"landed")
-        (tree / "work/real").rename(tree / "work/moved")
-        (tree / "work/real").symlink_to("../outside")
+        (tree / "project/real").rename(tree / "project/moved")
+        (tree / "project/real").symlink_to("../outside")
         publication.commit()
     assert content(tree / "outside") == {}
-    assert content(tree / "work/moved") == {"d": b"landed"}
+    assert content(tree / "project/moved") == {"d": b"landed"}
 
 
 @pytest.mark.parametrize(
