@@ -13,6 +13,7 @@ Not known here: what the values mean, and who signed them.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -47,11 +48,11 @@ def encode(value: object) -> bytes:
     return raw
 
 
-def is_encoding(value: msgspec.Struct, raw: bytes) -> bool:
-    """Tell whether `raw` is the canonical form of a struct that was decoded from it with its declared types."""
-    if _encode(value) != raw:
+def are_encodings(values: Iterable[msgspec.Struct], raws: Sequence[bytes]) -> bool:
+    """Tell whether each of `raws` is the canonical form of the struct that was decoded from it with its declared types."""
+    if list(map(_encode, values)) != list(raws):
         return False
-    return _NUL not in raw or is_canonical(raw)
+    return _NUL not in b"".join(raws) or all(map(is_canonical, raws))
 
 
 def decode(raw: bytes, *, max_bytes: int = MAX_BYTES) -> Any:

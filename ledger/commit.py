@@ -18,7 +18,7 @@ from hashlib import sha256
 import msgspec
 
 from ledger import canonical, dsse, note, tree
-from ledger.entry import ZERO, content_bytes, header_bytes, leaf, payload_digest, time_text
+from ledger.entry import ZERO, chain, contents, leaves, payload_digest, time_text
 from ledger.errors import MalformedError
 from ledger.events.base import Count, Hex32
 
@@ -116,10 +116,16 @@ def seal(
     """
     author_id = author.key_id
     digests = [payload_digest(draft.salt, draft.payload) for draft in drafts]
-    contents = [
-        content_bytes(d.stream, d.version, d.event_type, d.time, command, author_id, digest.hex(), len(d.payload))
-        for d, digest in zip(drafts, digests, strict=True)
-    ]
+    claims = contents(
+        [draft.stream for draft in drafts],
+        [draft.version for draft in drafts],
+        [draft.event_type for draft in drafts],
+        [draft.time for draft in drafts],
+        digests,
+        [len(draft.payload) for draft in drafts],
+        command=command,
+        author=author_id,
+    )
     frontier = tree.Frontier.from_bytes(head.size, head.frontier)
     statement = Statement(
         author=author_id,
@@ -127,31 +133,33 @@ def seal(
         count=len(drafts),
         ledger=ledger,
         previous=previous,
-        root=tree.root([leaf(content) for content in contents]).hex(),
+        root=tree.root(leaves(claims)).hex(),
         seen=Seen(root=frontier.root().hex(), size=head.size),
     )
     envelope = dsse.encode(dsse.sign(PAYLOAD_TYPE, canonical.encode(statement), author_id, author.sign))
-    commit = sha256(envelope).hexdigest()
 
     logged = max(now, head.logged)
-    logged_text = time_text(logged)
-    count, position, last = len(drafts), head.size, head.hash
-    entries = []
-    for index, (draft, digest, content) in enumerate(zip(drafts, digests, contents, strict=True)):
-        position += 1
-        last = leaf(header_bytes(content, position, last.hex(), logged_text, index, count, commit))
-        entries.append(Entry(position, draft, digest, last))
-    frontier.extend([entry.hash for entry in entries])
-    checkpoint = note.seal(note.Checkpoint(origin, position, frontier.root()), log.sign, log.public)
+    first = head.size + 1
+    hashes = chain(
+        claims,
+        head.hash,
+        position=first,
+        logged=time_text(logged),
+        count=len(drafts),
+        commit=sha256(envelope).hexdigest(),
+    )
+    entries = tuple(map(Entry, range(first, first + len(drafts)), drafts, digests, hashes))
+    frontier.extend(hashes)
+    checkpoint = note.seal(note.Checkpoint(origin, frontier.size, frontier.root()), log.sign, log.public)
     return Commit(
-        first=head.size + 1,
-        entries=tuple(entries),
+        first=first,
+        entries=entries,
         author=author_id,
         command=command,
         logged=logged,
         envelope=envelope,
         checkpoint=checkpoint,
-        head=Head(position, last, frontier.to_bytes(), logged),
+        head=Head(frontier.size, hashes[-1], frontier.to_bytes(), logged),
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -21,6 +21,15 @@ def decode_event(event_type: str, payload: bytes) -> Event:
         return decode(payload)
     except msgspec.DecodeError as error:
         raise MalformedError(f"the payload is no {event_type}: {error}") from None
+
+
+def decode_events(event_types: Sequence[str], payloads: Sequence[bytes]) -> list[Event]:
+    """Read many payloads. Raises as `decode_event` does, without saying at which."""
+    try:
+        decoders = {event_type: _decoders.get(event_type) or _decoder(event_type) for event_type in set(event_types)}
+        return [decoders[event_type](payload) for event_type, payload in zip(event_types, payloads, strict=True)]
+    except msgspec.DecodeError as error:
+        raise MalformedError(f"a payload is not of its type: {error}") from None
 
 
 def _decoder(event_type: str) -> Callable[[bytes], Event]:

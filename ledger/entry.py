@@ -13,6 +13,7 @@ Not known here: signatures, storage, and what a payload says.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from hashlib import sha256
@@ -75,21 +76,75 @@ def content_bytes(
     stream: str, version: int, event_type: str, time: int, command: str, author: str, payload: str, size: int
 ) -> bytes:
     """Give the author's part. `author` and `payload` are hex; `time` is in microseconds; `size` in bytes."""
-    return (
-        f'{{"author":"{author}","command":"{command}","format":{FORMAT},"payload":"{payload}","size":{size},'
-        f'"stream":"{stream}","time":"{time_text(time)}","type":"{event_type}","version":{version}}}'
-    ).encode("ascii")
+    fields = (stream,), (version,), (event_type,), (time,), (bytes.fromhex(payload),), (size,)
+    return contents(*fields, command=command, author=author)[0]
+
+
+def contents(
+    streams: Iterable[str],
+    versions: Iterable[int],
+    event_types: Iterable[str],
+    times: Iterable[int],
+    payloads: Iterable[bytes],
+    sizes: Iterable[int],
+    *,
+    command: str,
+    author: str,
+) -> list[bytes]:
+    """Give the author's parts of entries of one command, from their columns. `payloads` are digests, `author` is hex."""
+    head = f'{{"author":"{author}","command":"{command}","format":{FORMAT},"payload":"'
+    return [
+        f'{head}{payload.hex()}","size":{size},"stream":"{stream}","time":"{time_text(time)}",'
+        f'"type":"{event_type}","version":{version}}}'.encode("ascii")
+        for stream, version, event_type, time, payload, size in zip(
+            streams, versions, event_types, times, payloads, sizes, strict=True
+        )
+    ]
 
 
 def header_bytes(
     content: bytes, position: int, previous: str, logged: str, index: int, count: int, commit: str
 ) -> bytes:
     """Give the whole header. `previous` and `commit` are hex; `logged` is the log's time as text."""
-    log = (
-        f'{{"commit":"{commit}","count":{count},"index":{index},"logged":"{logged}",'
-        f'"position":{position},"previous":"{previous}"}}'
-    )
-    return b'{"content":%b,"log":%b}' % (content, log.encode("ascii"))
+    before, first = bytes.fromhex(previous), position - index
+    return headers([content], [before], [position], first=first, logged=logged, count=count, commit=commit)[0]
+
+
+def headers(
+    contents: Iterable[bytes],
+    previous: Iterable[bytes],
+    positions: Iterable[int],
+    *,
+    first: int,
+    logged: str,
+    count: int,
+    commit: str,
+) -> list[bytes]:
+    """Give the headers of entries of the commit that starts at `first`; `previous` are the hashes before each."""
+    head, middle = _log_parts(logged, count, commit)
+    return [
+        b'{"content":%b%b'
+        % (content, f'{head}{position - first}{middle}{position},"previous":"{before.hex()}"}}}}'.encode())
+        for content, before, position in zip(contents, previous, positions, strict=True)
+    ]
+
+
+def chain(
+    contents: Iterable[bytes], previous: bytes, *, position: int, logged: str, count: int, commit: str
+) -> list[bytes]:
+    """Give the hashes of all entries of a new commit, whose headers name each other's hash from `previous` on."""
+    head, middle = _log_parts(logged, count, commit)
+    hashes = []
+    for index, content in enumerate(contents):
+        log = f'{head}{index}{middle}{position + index},"previous":"{previous.hex()}"}}}}'
+        previous = sha256(b'\x00{"content":%b%b' % (content, log.encode())).digest()
+        hashes.append(previous)
+    return hashes
+
+
+def _log_parts(logged: str, count: int, commit: str) -> tuple[str, str]:
+    """Give what stands before `index`, and between it and `position`."""
+    return f',"log":{{"commit":"{commit}","count":{count},"index":', f',"logged":"{logged}","position":'
 
 
 def payload_digest(salt: bytes, payload: bytes) -> bytes:
@@ -100,3 +155,8 @@ def payload_digest(salt: bytes, payload: bytes) -> bytes:
 def leaf(data: bytes) -> bytes:
     """RFC 6962 section 2.1 leaf hash."""
     return sha256(b"\x00" + data).digest()
+
+
+def leaves(data: Iterable[bytes]) -> list[bytes]:
+    """Give the leaf hashes of many; written out, since a call would cost a quarter of a hash."""
+    return [sha256(b"\x00" + each).digest() for each in data]

@@ -7,6 +7,7 @@ which a msgspec struct does not have. This one knows `EVENT_TYPES` and nothing e
 from __future__ import annotations
 
 from functools import cache, lru_cache
+from operator import eq
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -19,7 +20,7 @@ from ledger.errors import MalformedError
 from ledger.events import EVENT_TYPES, Event
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 
 class Placed(msgspec.Struct, frozen=True):
@@ -60,19 +61,28 @@ def check_stream(stream: str) -> None:
 
 def encode_event(event: Event) -> bytes:
     """Give the canonical payload of an event of the table."""
-    kind = type(event)
-    if EVENT_TYPES.get(kind.TYPE) is not kind:
-        raise MalformedError(f"{kind.__name__} is not in the event table")
-    raw = canonical.encode(event)
-    if len(raw) > MAX_PAYLOAD:
-        raise MalformedError(f"{kind.TYPE} of {len(raw)} bytes is larger than the {MAX_PAYLOAD} an entry takes")
+    return encode_events([event])[0]
+
+
+def encode_events(events: Sequence[Event]) -> list[bytes]:
+    """Give the canonical payloads of events of the table.
+
+    Raises MalformedError for one outside the table, or that would not be read back as it was.
+    """
+    for kind in {type(event) for event in events}:
+        if EVENT_TYPES.get(kind.TYPE) is not kind:
+            raise MalformedError(f"{kind.__name__} is not in the event table")
+    raws = list(map(canonical.encode, events))
     try:
-        again = _decoder(kind)(raw)
+        again = [_decoder(type(event))(raw) for event, raw in zip(events, raws, strict=True)]
     except msgspec.DecodeError as error:
-        raise MalformedError(f"{kind.TYPE} would not be readable: {error}") from None
-    if again != event:
-        raise MalformedError(f"{kind.TYPE} would read back as another event")
-    return raw
+        raise MalformedError(f"an event would not be readable: {error}") from None
+    for event, raw, same in zip(events, raws, map(eq, again, events), strict=True):
+        if not same:
+            raise MalformedError(f"{event.TYPE} would read back as another event")
+        if len(raw) > MAX_PAYLOAD:
+            raise MalformedError(f"{event.TYPE} of {len(raw)} bytes is larger than the {MAX_PAYLOAD} an entry takes")
+    return raws
 
 
 @cache

@@ -15,22 +15,25 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from hashlib import sha256
-from itertools import chain
+from itertools import chain, groupby, islice, repeat
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from urllib.parse import quote
 
 from ledger import schema
 from ledger.decode import decode_event
-from ledger.entry import MAX_PAYLOAD, ZERO, content_bytes, header_bytes, leaf, payload_digest, time_text
+from ledger.entry import MAX_PAYLOAD, ZERO, contents, headers, leaves, payload_digest, time_text
 from ledger.errors import AlteredError, LedgerError, MalformedError
 from ledger.events import Event
 
 MAX_BLOB = MAX_PAYLOAD + 65_536
 COPY_ATTEMPTS = 10
+MAX_FETCH = 1_000
+"""Entries that are read and checked together."""
 
 _RECORDS = """
 SELECT e.rowid, e.originator_id, e.originator_version, e.topic, e."commit", e.time, e.payload, e.size, e.hash, p.salt, p.body
@@ -43,6 +46,10 @@ _ENTRIES = """
 SELECT e.rowid, e.originator_id, e.originator_version, e.topic, e."commit", e.time, e.payload, e.size, e.hash, p.salt, p.body
 FROM entries AS e LEFT JOIN payloads AS p ON p.position = e.rowid ORDER BY e.rowid
 """
+
+
+_commit_of = itemgetter(4)
+"""The position at which an entry's commit starts."""
 
 
 class LedgerUnreadableError(LedgerError):
@@ -158,9 +165,15 @@ class Reader:
         """Iterate over the commits in order, unchecked."""
         return map(CommitRow._make, self._all(_COMMITS))
 
-    def entries(self) -> Iterator[EntryRow]:
-        """Iterate over the stored entries in order, unchecked."""
-        return self._all(_ENTRIES)
+    def entries(self) -> Callable[[int], list[EntryRow]]:
+        """Give a function that fetches the next so many of the stored entries in order, unchecked."""
+        cursor = self.execute(_ENTRIES)
+
+        def fetch(count: int) -> list[EntryRow]:
+            with _foreign_errors(self.path):
+                return cursor.fetchmany(count)
+
+        return fetch
 
     def records(self, first: int = 1, last: int | None = None) -> Iterator[Record]:
         """Iterate over positions `first` to `last`, each checked on its own. Raises AlteredError at the first that fails."""
@@ -240,29 +253,55 @@ class Reader:
             yield from chain(self._connection.execute(statement))
 
     def _records(self, where: str, parameters: tuple[Any, ...]) -> Iterator[Record]:
-        make, held, at, last = tuple.__new__, -1, -1, b""  # tuple.__new__: a NamedTuple's own costs twice as much
+        at, last, size = 0, ZERO, 1
         with _foreign_errors(self.path):
-            for position, stream, version, event_type, first, time, digest, size, stored, salt, body in chain(
-                self._connection.execute(_RECORDS + where, parameters)
-            ):
-                if first != held:
-                    count, author, command, logged, logged_text, commit = self._commit(first, position)
-                    held = first
-                previous = last if position == at + 1 else self._hash_before(position)
-                content = content_bytes(stream, version, event_type, time, command, author, digest.hex(), size)
-                header = header_bytes(content, position, previous.hex(), logged_text, position - first, count, commit)
-                if leaf(header) != stored:
-                    raise AlteredError("its header does not hash to its hash", position=position)
-                if body is not None and payload_digest(salt, body) != digest:
-                    raise AlteredError("its payload does not hash to the digest in its header", position=position)
-                at, last = position, stored
-                yield make(
-                    Record,
-                    (
-                        position, stream, version, event_type, time, command, author, digest, size, salt, body,
-                        previous, stored, header, logged, position - first, count, commit,
-                    ),
-                )  # fmt: skip
+            cursor = self._connection.execute(_RECORDS + where, parameters)
+            while rows := cursor.fetchmany(size):
+                for first, group in groupby(rows, _commit_of):
+                    entries = list(group)
+                    records, altered = self._check(first, entries, at, last)
+                    yield from records
+                    if altered is not None:
+                        raise altered
+                    at, last = entries[-1][0], entries[-1][8]
+                size = min(2 * size, MAX_FETCH)  # who asks for one entry does not wait for a thousand
+
+    def _check(
+        self, first: int, rows: Sequence[EntryRow], at: int, last: bytes
+    ) -> tuple[Iterator[Record], AlteredError | None]:
+        """Check entries of one commit, column by column. `last` is the hash of entry `at`, the one read before them.
+
+        Gives the records before the first that fails, and what is wrong with that one.
+        """
+        positions, streams, versions, types, _, times, digests, sizes, stored, salts, bodies = zip(*rows, strict=True)
+        count, author, command, logged, logged_text, envelope = self._commit(first, positions[0])
+        claims = contents(streams, versions, types, times, digests, sizes, command=command, author=author)
+        previous = [
+            before if position == neighbour + 1 else self._hash_before(position)
+            for position, neighbour, before in zip(positions, (at, *positions), (last, *stored), strict=False)
+        ]
+        made = headers(claims, previous, positions, first=first, logged=logged_text, count=count, commit=envelope)
+        hashes = leaves(made)
+        payloads = [
+            digest if body is None else payload_digest(salt, body)
+            for salt, body, digest in zip(salts, bodies, digests, strict=True)
+        ]
+        records = map(
+            tuple.__new__,  # a NamedTuple's own __new__ costs twice as much
+            repeat(Record),
+            zip(
+                positions, streams, versions, types, times, repeat(command), repeat(author), digests, sizes, salts,
+                bodies, previous, stored, made, repeat(logged), [position - first for position in positions],
+                repeat(count), repeat(envelope), strict=False,
+            ),
+        )  # fmt: skip
+        if hashes == list(stored) and payloads == list(digests):
+            return records, None
+        wrong = next(n for n in range(len(rows)) if hashes[n] != stored[n] or payloads[n] != digests[n])
+        what = "header does not hash to its hash"
+        if hashes[wrong] == stored[wrong]:
+            what = "payload does not hash to the digest in its header"
+        return islice(records, wrong), AlteredError(f"its {what}", position=positions[wrong])
 
     def _commit(self, first: int, position: int) -> tuple[int, str, str, int, str, str]:
         """Give what the headers of a commit's entries share: count, author, command, logged (twice), digest."""

@@ -20,36 +20,26 @@ hold, that times are true, or that an event's claims are. Nothing is decoded bef
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import islice
 
 from ledger import note, tree
-from ledger.canonical import is_encoding
 from ledger.commit import Statement, open_statement
 from ledger.copies import check_copies, check_finished, check_started
-from ledger.decode import decode_event
 from ledger.entry import (
     COMMAND_ID,
     MAX_TIME,
-    SALT_BYTES,
-    STREAM,
-    ZERO,
-    content_bytes,
-    header_bytes,
-    leaf,
-    time_text,
 )
-from ledger.errors import AlteredError, LedgerError, MalformedError, TooNewError
+from ledger.errors import AlteredError, LedgerError, TooNewError
 from ledger.events import Event
 from ledger.events.command import CommandFinished, CommandStarted
 from ledger.events.key import KeyRegistered
-from ledger.events.ledger import LedgerCreated
 from ledger.identity import GENESIS_ENTRIES, Identity, check_registration, read_identity
 from ledger.note import Checkpoint
 from ledger.reader import CommitRow, EntryRow, Reader
 from ledger.trust import match_head, match_trust, open_heads
+from ledger.verify_entries import State, verify_entries
 
 
 @dataclass(slots=True)
@@ -65,25 +55,6 @@ class Verification:
     heads_checked: int = 0
     trusted: list[str] = field(default_factory=list)
     open_questions: list[str] = field(default_factory=list)
-
-
-@dataclass(slots=True)
-class _State:
-    """What the road carries from commit to commit."""
-
-    identity: Identity
-    log_key: note.VerifierKey
-    authors: dict[str, bytes]
-    admins: set[str]
-    previous_commit: dict[str, str] = field(default_factory=dict)
-    frontier: tree.Frontier = field(default_factory=tree.Frontier)
-    last: bytes = ZERO
-    logged: int = 0
-    root: bytes = tree.EMPTY_ROOT
-    commits: int = 0
-    checkpoint: str = ""
-    started: int = 0
-    finished: int = 0
 
 
 def verify(
@@ -104,9 +75,7 @@ def verify(
     match_trust(identity, trust)
     awaited = open_heads(identity, heads)
     author = sha256(identity.author_key).hexdigest()
-    state = _State(
-        identity, note.parse_verifier_key(identity.log_verifier_key), {author: identity.author_key}, {author}
-    )
+    state = State(identity, note.parse_verifier_key(identity.log_verifier_key), {author: identity.author_key}, {author})
     try:
         entries = reader.entries()
         for row in reader.commits():
@@ -121,14 +90,14 @@ def verify(
     return _conclude(state, trust, keys, heads)
 
 
-def _verify_commit(reader: Reader, state: _State, row: CommitRow, entries: Iterator[EntryRow]) -> None:
+def _verify_commit(reader: Reader, state: State, row: CommitRow, entries: Callable[[int], list[EntryRow]]) -> None:
     first = state.frontier.size + 1
     if row.first != first or row.size < 1:
         attack, what = ("missing", "is missing") if row.first > first else ("edited", "is covered by two commits")
         raise AlteredError(f"{what}: the next commit claims to start at {row.first}", position=first, attack=attack)
     statement = _open_envelope(state, row)
-    contents, decoded = _verify_entries(state, row, entries)
-    _verify_statement(reader, state, row, statement, contents)
+    claims, decoded = verify_entries(reader, state, row, entries)
+    _verify_statement(reader, state, row, statement, claims)
     _verify_checkpoint(state, row)
     state.commits += 1
     state.previous_commit[statement.author] = sha256(row.envelope).hexdigest()
@@ -137,7 +106,7 @@ def _verify_commit(reader: Reader, state: _State, row: CommitRow, entries: Itera
         _apply(reader, state, statement.author, position, stream, event)
 
 
-def _open_envelope(state: _State, row: CommitRow) -> Statement:
+def _open_envelope(state: State, row: CommitRow) -> Statement:
     author = row.author.hex()
     public = state.authors.get(author)
     if public is None:
@@ -154,72 +123,10 @@ def _open_envelope(state: _State, row: CommitRow) -> Statement:
         ) from None
 
 
-def _verify_entries(
-    state: _State, row: CommitRow, entries: Iterator[EntryRow]
-) -> tuple[list[bytes], list[tuple[int, str, Event]]]:
-    """Rebuild, hash and chain the entries of one commit; give their content leaves, and the events that change state."""
-    author, command, commit, count = row.author.hex(), row.command, sha256(row.envelope).hexdigest(), row.size
-    logged, last, position, checked = time_text(row.logged), state.last, row.first - 1, ""
-    contents: list[bytes] = []
-    leaves: list[bytes] = []
-    decoded: list[tuple[int, str, Event]] = []
-    for entry in islice(entries, count):
-        position += 1
-        at, stream, version, event_type, of, time, digest, size, stored, *_ = entry
-        if at != position:
-            raise AlteredError("is missing", position=position, attack="missing")
-        if stream != checked:
-            _check_stream(position, stream)
-            checked = stream
-        content = content_bytes(stream, version, event_type, time, command, author, digest.hex(), size)
-        last = leaf(header_bytes(content, position, last.hex(), logged, len(leaves), count, commit))
-        if last != stored or of != row.first:
-            raise AlteredError(
-                "its header does not hash to its hash (edited, or chained to another)", position=position
-            )
-        event = _open_payload(entry)
-        if event_type in _STATEFUL:
-            decoded.append((position, stream, event))
-        leaves.append(last)
-        contents.append(leaf(content))
-    if len(leaves) != count:
-        raise AlteredError("is missing", position=position + 1, attack="truncated")
-    state.frontier.extend(leaves)
-    state.last = last
-    return contents, decoded
-
-
-_STATEFUL = frozenset({LedgerCreated.TYPE, KeyRegistered.TYPE, CommandStarted.TYPE, CommandFinished.TYPE})
-
-
-def _check_stream(position: int, stream: str) -> None:
-    """Refuse what no header may hold: a quote in a stream name could pass for another field. Types are a closed table."""
-    if not STREAM.fullmatch(stream):
-        raise AlteredError(f"{stream!r:.80} is no stream name", position=position, attack="forged")
-
-
-def _open_payload(entry: EntryRow) -> Event:
-    """Check a payload against its header's digest, then decode it, and demand that no other spelling was hashed."""
-    position, _, _, event_type, _, _, digest, size, _, salt, body = entry
-    if body is None or salt is None:
-        raise AlteredError(
-            "its payload is missing, and no entry says it was erased", position=position, attack="missing"
-        )
-    if sha256(salt + body).digest() != digest or len(body) != size or len(salt) != SALT_BYTES:
-        raise AlteredError("its payload is not the one that was recorded", position=position, attack="payload edited")
-    try:
-        event = decode_event(event_type, body)
-    except MalformedError as error:
-        raise AlteredError(str(error), position=position, attack="forged") from None
-    if not is_encoding(event, body):
-        raise AlteredError("its payload is not canonical JSON", position=position, attack="forged")
-    return event
-
-
 def _verify_statement(
-    reader: Reader, state: _State, row: CommitRow, statement: Statement, contents: Sequence[bytes]
+    reader: Reader, state: State, row: CommitRow, statement: Statement, claims: Sequence[bytes]
 ) -> None:
-    expected = (state.identity.ledger, row.author.hex(), row.command, row.size, tree.root(contents).hex())
+    expected = (state.identity.ledger, row.author.hex(), row.command, row.size, tree.root(claims).hex())
     claimed = (statement.ledger, statement.author, statement.command, statement.count, statement.root)
     if claimed != expected:
         names = ("ledger", "author", "command", "count", "contents")
@@ -239,7 +146,7 @@ def _verify_statement(
         raise AlteredError("its author saw another history", position=row.first, attack="transplanted")
 
 
-def _verify_checkpoint(state: _State, row: CommitRow) -> None:
+def _verify_checkpoint(state: State, row: CommitRow) -> None:
     root = state.frontier.root()
     try:
         sealed = note.open_sealed(row.checkpoint, state.log_key)
@@ -252,7 +159,7 @@ def _verify_checkpoint(state: _State, row: CommitRow) -> None:
     state.root, state.checkpoint = root, row.checkpoint
 
 
-def _apply(reader: Reader, state: _State, author: str, position: int, stream: str, event: Event) -> None:
+def _apply(reader: Reader, state: State, author: str, position: int, stream: str, event: Event) -> None:
     """Fold the events that verification itself depends on, and check the index rows of those that have one."""
     if isinstance(event, KeyRegistered):
         check_registration(state.identity.origin, event, position)
@@ -272,12 +179,14 @@ def _apply(reader: Reader, state: _State, author: str, position: int, stream: st
         raise AlteredError("is a second genesis", position=position, attack="forged")
 
 
-def _verify_end(reader: Reader, state: _State, entries: Iterator[EntryRow], awaited: Sequence[Checkpoint]) -> None:
+def _verify_end(
+    reader: Reader, state: State, entries: Callable[[int], list[EntryRow]], awaited: Sequence[Checkpoint]
+) -> None:
     """Nothing may be left over, and whatever repeats the entries must say the same."""
     size = state.frontier.size
-    left = next(entries, None)
-    if left is not None:
-        raise AlteredError("belongs to no commit", position=left[0], attack="inserted")
+    left = entries(1)
+    if left:
+        raise AlteredError("belongs to no commit", position=left[0][0], attack="inserted")
     if awaited:
         raise AlteredError(
             f"is missing: a head of {awaited[0].size} entries was seen before", position=size + 1, attack="truncated"
@@ -285,7 +194,7 @@ def _verify_end(reader: Reader, state: _State, entries: Iterator[EntryRow], awai
     check_copies(reader, state.last, state.frontier, (state.started, state.finished))
 
 
-def _conclude(state: _State, trust: Identity | None, keys: Sequence[bytes], heads: Sequence[str]) -> Verification:
+def _conclude(state: State, trust: Identity | None, keys: Sequence[bytes], heads: Sequence[str]) -> Verification:
     identity = state.identity
     result = Verification(
         identity, state.frontier.size, state.commits, state.root, state.checkpoint, len(state.authors)

@@ -17,6 +17,7 @@ import sqlite3
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from eventsourcing.persistence import IntegrityError, PersistenceError, StoredEvent
@@ -29,7 +30,7 @@ from ledger.events import Event
 from ledger.events.key import KeyRegistered, possession_message
 from ledger.events.ledger import LedgerCreated
 from ledger.identity import Identity, read_identity
-from ledger.mapper import LedgerMapper, Placed
+from ledger.mapper import LedgerMapper, Placed, check_stream, encode_events
 from ledger.reader import Reader
 from ledger.sqlite import LedgerDatastore, SealingRecorder
 
@@ -48,7 +49,6 @@ class Writer:
         """Take what `open_or_found` has checked."""
         self.identity = identity
         self._recorder, self._heads, self._clock = recorder, heads_directory, clock
-        self._mapper = LedgerMapper()
         self._versions: dict[str, int] = {}
         self._saved_at = 0
         self._checkpoint = ""
@@ -83,14 +83,14 @@ class Writer:
         self._recorder.datastore.close()
 
     def _place(self, events: Sequence[tuple[str, Event]]) -> list[StoredEvent]:
-        versions: dict[str, int] = {}
-        stored = []
-        for stream, event in events:
-            if stream not in versions:
-                versions[stream] = self._version(stream)
-            versions[stream] += 1
-            stored.append(self._mapper.to_stored_event(Placed(stream, versions[stream], event)))
-        return stored
+        versions = {stream: count(self._version(stream) + 1) for stream in {stream for stream, _ in events}}
+        for stream in versions:
+            check_stream(stream)
+        payloads = encode_events([event for _, event in events])
+        return [
+            StoredEvent(stream, next(versions[stream]), event.TYPE, payload)
+            for (stream, event), payload in zip(events, payloads, strict=True)
+        ]
 
     def _version(self, stream: str) -> int:
         if stream not in self._versions:

@@ -6,20 +6,26 @@ ever: a changed event gets a new version and a line more.
 
 from __future__ import annotations
 
-from ledger.events.artifact import ArtifactDeclared, ArtifactObserved
+from ledger.events.artifact import ArtifactDeclared, ArtifactDescribed, ArtifactObserved
 from ledger.events.audit_log import AuditSegmentSealed
 from ledger.events.base import Event
 from ledger.events.command import CommandFinished, CommandStarted
 from ledger.events.document import (
     AttestationDeclared,
     BomDeclared,
+    BomDeclared2,
     DocumentPublished,
     DocumentRendered,
     DocumentSigned,
+    DocumentSigned2,
 )
+from ledger.events.energy import EnergyDeclared, EnergyMeasured
+from ledger.events.environment import EnvironmentObserved
+from ledger.events.facts import FactsDeclared
 from ledger.events.key import KeyRegistered
 from ledger.events.ledger import LedgerCreated, LedgerExported
 from ledger.events.query import QueryExecuted, ReceiptIssued
+from ledger.events.run import RunCompleted, RunEvaluated, RunFailed, RunStarted
 
 EVENT_TYPES: dict[str, type[Event]] = {
     event.TYPE: event
@@ -33,10 +39,21 @@ EVENT_TYPES: dict[str, type[Event]] = {
         ReceiptIssued,
         ArtifactObserved,
         ArtifactDeclared,
+        ArtifactDescribed,
         BomDeclared,
+        BomDeclared2,
+        FactsDeclared,
+        EnergyDeclared,
+        EnergyMeasured,
+        EnvironmentObserved,
+        RunStarted,
+        RunEvaluated,
+        RunCompleted,
+        RunFailed,
         AttestationDeclared,
         DocumentRendered,
         DocumentSigned,
+        DocumentSigned2,
         DocumentPublished,
         AuditSegmentSealed,
     )

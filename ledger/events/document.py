@@ -5,9 +5,10 @@ A document's declaration lies in its command's stream, the rest of its life in `
 
 from __future__ import annotations
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
 
 import msgspec
+from msgspec import Meta
 
 from ledger.events.base import Count, Digest, Event, Hex32, Hex64, Key, Name, Text, Time
 
@@ -26,6 +27,35 @@ class BomDeclared(Event, frozen=True, kw_only=True):
     base: Digest | None
     config: Digest | None
     data: list[Digest]
+    redactions: dict[Key, Count]
+
+
+class Parent(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The bill of materials of what the model was made from. `id`: serial number (CycloneDX) or namespace (SPDX)."""
+
+    sha256: Hex32
+    format: Literal["cyclonedx", "spdx", "spdx3"]
+    id: Name | None
+
+
+class BomDeclared2(Event, frozen=True, kw_only=True):
+    """As version 1, and more: other artifacts, a parent document, the run it is about, the base's exact revision."""
+
+    TYPE: ClassVar[str] = "bom.declared/2"
+
+    name: Name
+    version: Name
+    base_model: Name | None
+    base_revision: Name | None
+    task: Name | None
+    license: Name | None
+    model: Digest | None
+    base: Digest | None
+    config: Digest | None
+    data: list[Digest]
+    artifacts: list[Digest]
+    parent: Parent | None
+    run: Name | None
     redactions: dict[Key, Count]
 
 
@@ -81,6 +111,25 @@ class DocumentSigned(Event, frozen=True, kw_only=True):
     payload_type: Name
     key: Hex32 | None  # None: deliberately unsigned
     signature: Hex64 | None
+
+
+class DocumentSigned2(Event, frozen=True, kw_only=True):
+    """As version 1, for every backend. `signature` is hex; `key` is the key id that stands in the envelope.
+
+    `bundle` is a whole Sigstore bundle (JSON text) where an outside log answered: nothing else gives its bytes again.
+    `digest` names the document that the payload is about, where that is not the envelope's own statement.
+    """
+
+    TYPE: ClassVar[str] = "document.signed/2"
+
+    backend: Literal["unsigned", "ed25519", "ecdsa-p256", "sigstore"]
+    payload_sha256: Hex32
+    payload_type: Name
+    key: Text | None
+    public: Text | None  # the public key, PEM (SubjectPublicKeyInfo)
+    signature: Annotated[str, Meta(pattern=r"\A([0-9a-f]{2}){1,1024}\Z")] | None
+    bundle: Annotated[str, Meta(max_length=1_000_000)] | None
+    identity: Text | None  # the certificate's, redacted
 
 
 class DocumentPublished(Event, frozen=True, kw_only=True):

@@ -75,7 +75,7 @@ def events(home: str, count: str, size: str) -> dict[str, Any]:
 
 def append(scratch: str, count: str) -> dict[str, Any]:
     """Time appending to a fresh ledger, in turns with bare SQLite; give events/s, and the ledger's bytes an event."""
-    pairs, ours, cores, bare = _observations(int(count)), [], [], []
+    pairs, ours, cores, bare, checks = _observations(int(count)), [], [], [], []
     with TemporaryDirectory(dir=scratch) as name:
         home = Path(name)
         with closing(open_ledger(home)) as ledger, closing(_bare(home)) as plain:
@@ -87,8 +87,10 @@ def append(scratch: str, count: str) -> dict[str, Any]:
                 ours.append(COMMIT * BLOCK / sum(wall for wall, _ in times))
                 cores.append(COMMIT * BLOCK / sum(cpu for _, cpu in times))
                 bare.append(COMMIT * BLOCK / _timed(_insert, [(plain, rows)] * BLOCK)[0])
+                checks.append(_ed25519_check())
         # Closing the last connection has moved the WAL into the file and removed it.
-        return {"ours": ours, "cores": cores, "bare": bare, "bytes": (home / "ledger.db").stat().st_size / int(count)}
+        size = (home / "ledger.db").stat().st_size / int(count)
+        return {"ours": ours, "cores": cores, "bare": bare, "checks": checks, "bytes": size}
 
 
 def commit(scratch: str, blocks: str) -> dict[str, Any]:
@@ -113,10 +115,11 @@ def verify(home: str) -> dict[str, Any]:
     from ledger.verify import verify as walk
 
     with Reader.open_foreign(Path(home) / "ledger.db") as reader:
-        begin = _clocks()
+        before, begin = _ed25519_check(), _clocks()
         found = walk(reader)
         wall, cpu = _since(begin)
-    return {"entries": found.size, "commits": found.commits, "wall": wall, "cpu": cpu, "check": _ed25519_check()}
+    check = (before + _ed25519_check()) / 2
+    return {"entries": found.size, "commits": found.commits, "wall": wall, "cpu": cpu, "check": check}
 
 
 def rebuild(home: str, scratch: str) -> dict[str, Any]:
@@ -125,13 +128,13 @@ def rebuild(home: str, scratch: str) -> dict[str, Any]:
     from projections.cache import cached_view
 
     with TemporaryDirectory(dir=scratch) as name, Reader.open_foreign(Path(home) / "ledger.db") as reader:
-        begin = _clocks()
+        before, begin = _ed25519_check(), _clocks()
         with cached_view(reader, Path(name) / "projections", reader.size, lambda _: None) as view:
             wall, cpu = _since(begin)
             ((rows,),) = view.rows("SELECT count(*) FROM events")
         if (rows, view.source) != (reader.size, "cache"):
             raise ValueError(f"{rows} of {reader.size} entries are in the view, which comes from the {view.source}")
-        return {"entries": rows, "wall": wall, "cpu": cpu}
+        return {"entries": rows, "wall": wall, "cpu": cpu, "check": (before + _ed25519_check()) / 2}
 
 
 def _brackets(count: int, argv: list[str]) -> Iterator[Pair]:

@@ -9,9 +9,10 @@ import sqlite3
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from hashlib import sha256
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -21,7 +22,7 @@ from hypothesis import strategies as st
 
 from ledger.entry import parse_time
 from ledger.errors import AlteredError, LedgerError, MalformedError, TooNewError
-from ledger.reader import MAX_BLOB, LedgerUnreadableError, Reader
+from ledger.reader import MAX_BLOB, EntryRow, LedgerUnreadableError, Reader
 from ledger.verify import verify
 from tests.processes import become_nobody, call
 from tests.simulator import COMMAND_A, COMMAND_B, ROOT, SIZE, Saboteur, SmallLedger, declared, instead
@@ -319,9 +320,13 @@ def test_a_value_beyond_the_bound_is_refused_before_it_is_read(saboteur: Saboteu
         reader.record(6)
 
 
+def _fetched(reader: Reader) -> Iterator[list[EntryRow]]:
+    return map(reader.entries(), repeat(1))
+
+
 def test_a_reader_that_is_closed_in_the_middle_leaves_nothing_behind(ledger: SmallLedger) -> None:
     """A generator that outlives its connection must not complain when it is collected: warnings are errors here."""
-    for opened in (Reader.commits, Reader.entries, Reader.records):
+    for opened in (Reader.commits, Reader.records, _fetched):
         reader = Reader.open_foreign(ledger.path)
         rows = opened(reader)
         next(rows)
