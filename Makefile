@@ -9,7 +9,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 ROOMS := ledger projections commands trainer
 WORKERS ?= 2
 
-.PHONY: demo test check lint bench clean dev core torch
+.PHONY: demo test check lint bench conformance clean dev core torch
 
 demo: core
 	PATH="$(CURDIR)/$(BIN):$$PATH" tests/demo.sh
@@ -25,6 +25,10 @@ lint: dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
+
+conformance: core
+	PYTHON=$(PYTHON) tests/conformance/prepare.sh
+	.conformance/python/bin/python tests/conformance/run.py
 
 bench: dev
 	$(BIN)/python tests/benchmarks/run.py
@@ -53,4 +57,4 @@ $(VENV)/torch.stamp: pyproject.toml $(VENV)/core.stamp
 	touch $@
 
 clean:
-	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) demo .pytest_cache .mypy_cache .ruff_cache .hypothesis .conformance

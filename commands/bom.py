@@ -2,90 +2,112 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import click
 
 from commands import terminal
+from commands.bom_inputs import Seen, demand_different, inputs, look, parent
+from commands.bom_show import diff, score, show
 from commands.cli import SETTINGS, recorded
 from commands.errors import AlteredEvidence, Findings, Incomplete, UsageProblem, quoted
 from commands.record import Session, printable
-from ledger.events.artifact import STREAM_OF_ROLE, ArtifactDeclared, ArtifactObserved, Role
-from ledger.events.base import Digest, Event, FileDigest
-from ledger.events.document import BomDeclared
+from commands.runs import Run, completed, find_run
+from commands.signing import Signing, from_options, sign, signing_options
+from ledger.events.base import Digest, Event
+from ledger.events.document import BomDeclared2, DocumentRendered, Parent
+from ledger.reader import Reader
 
-FORMATS = {"cyclonedx": ("bom.cyclonedx",), "spdx": ("bom.spdx",), "both": ("bom.cyclonedx", "bom.spdx")}
+FORMATS: dict[str, tuple[str, ...]] = {
+    "cyclonedx": ("bom.cyclonedx",),
+    "spdx": ("bom.spdx",),
+    "spdx3": ("bom.spdx3",),
+    "both": ("bom.cyclonedx", "bom.spdx"),
+    "all": ("bom.cyclonedx", "bom.spdx", "bom.spdx3"),
+}
+SPEC_VERSIONS = {"1.6": "bom.cyclonedx", "1.7": "bom.cyclonedx17"}
+KINDS = ("bom.cyclonedx", "bom.cyclonedx17", "bom.spdx", "bom.spdx3")
+FORM_OF = {
+    "bom.cyclonedx": "cyclonedx", "bom.cyclonedx17": "cyclonedx17", "bom.spdx": "spdx2", "bom.spdx3": "spdx3"
+}  # fmt: skip
+"""Kind of document -> the form of the statement about it."""
 MAX_NAME = 1024
-MAX_DOCUMENT = 256 * 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Input:
-    """One thing a model was made of, as asked for: a typed digest, a path to look at, or both."""
-
-    role: Role
-    path: Path | None
-    declared: str | None
-    path_option: str
-    digest_option: str
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """An input after soup has looked: its digest, and the event that says so."""
-
-    role: Role
-    digest: Digest
-    event: ArtifactObserved | ArtifactDeclared
+A_PATH = click.Path(path_type=Path)
 
 
 @click.group(context_settings=SETTINGS)
 def bom() -> None:
-    """Emit and verify bills of materials (CycloneDX 1.6, SPDX 2.3)."""
+    """Emit, read and verify bills of materials (CycloneDX 1.6 and 1.7, SPDX 2.3 and 3.0.1)."""
+
+
+for member in (show, diff, score):
+    bom.add_command(member)
 
 
 @bom.command()
-@click.option("--name", required=True, help="Name of the model.")
-@click.option("--version", required=True, help="Version of the model.")
+@click.option("--name", help="Name of the model (default with --run: that of the run).")
+@click.option("--version", help="Version of the model (default with --run: 0+ and the beginning of its digest).")
 @click.option("--base-model", help="The model it was fine-tuned from, for example meta-llama/Llama-3.1-8B-Instruct.")
+@click.option("--base-revision", help="The base model's exact revision, for example a commit.")
 @click.option("--task", help="How it was trained: sft, dpo, pretrain ...")
 @click.option("--license", help="Licence of the model, an SPDX identifier or expression.")
-@click.option("--model", type=click.Path(path_type=Path), help="The model's file or directory; every file is hashed.")
-@click.option("--base-path", type=click.Path(path_type=Path), help="The base model's file or directory.")
-@click.option("--base-sha", metavar="SHA256", help="The base model's digest, as declared.")
-@click.option("--config", type=click.Path(path_type=Path), help="The training configuration.")
-@click.option("--config-sha", metavar="SHA256", help="Its digest, as declared.")
 @click.option(
-    "--data", type=click.Path(path_type=Path), multiple=True, help="A data set's file or directory (repeat for more)."
+    "--run", metavar="RUN", help="Take everything from a recorded run: its id, the beginning of it, or `last`."
 )
+@click.option("--model", type=A_PATH, help="The model's file or directory; every file is hashed, headers are read.")
+@click.option("--base-path", type=A_PATH, help="The base model's file or directory.")
+@click.option("--base-sha", metavar="SHA256", help="The base model's digest, as declared.")
+@click.option("--config", type=A_PATH, help="The training configuration.")
+@click.option("--config-sha", metavar="SHA256", help="Its digest, as declared.")
+@click.option("--data", type=A_PATH, multiple=True, help="A data set's file or directory (repeat for more).")
 @click.option("--data-sha", metavar="SHA256", multiple=True, help="A data set's digest, as declared (repeat for more).")
+@click.option("--artifact", type=A_PATH, multiple=True, help="A further file or directory of the release (repeat).")
+@click.option("--facts", type=A_PATH, help="What no tool can know: intended use, limits, people ... (YAML or JSON).")
+@click.option("--energy", type=A_PATH, help="Energy and CO2 of the training, with method and source (YAML or JSON).")
+@click.option("--with-environment", is_flag=True, help="List the Python packages installed here, and the hardware.")
+@click.option("--parent", "parent_path", type=A_PATH, help="The bill of materials of what this was made from.")
 @click.option(
     "--format", "form", type=click.Choice(list(FORMATS)), default="cyclonedx", show_default=True, help="Which document."
 )
 @click.option(
-    "--output", type=click.Path(path_type=Path), help="A file; for `both` a prefix. Without it, standard output."
+    "--spec-version", type=click.Choice(list(SPEC_VERSIONS)), default="1.6", show_default=True, help="Of CycloneDX."
 )
+@click.option("--output", type=A_PATH, help="A file; for `both` and `all` a prefix. Without it, standard output.")
 @click.option("--force", is_flag=True, help="Replace a file that soup has not written.")
+@signing_options(default=None)
 @recorded()
 def emit(session: Session, **options: Any) -> None:
     """Record a model's facts, and emit its bill of materials.
 
     A path is observed: soup reads and hashes it. A typed digest is declared. Where both are given they must agree.
-    The document says of each digest which of the two it is.
+    The document says of each fact which of the two it is. With --sign each document gets a signed in-toto statement
+    beside it (FILE.intoto.json).
     """
     from commands.emit import aim_all
     from commands.emit import emit as emit_documents
 
-    wanted = aim_all(_targets(options["form"], options["output"]), session, force=options["force"])
-    inputs = _inputs(options)
-    seen = [_look(session, wish) for wish in inputs]
-    events = decide(session.stream, options, seen, _redact(session))
+    signing = _signing(options)
+    kinds = tuple(
+        SPEC_VERSIONS[options["spec_version"]] if kind == "bom.cyclonedx" else kind for kind in FORMATS[options["form"]]
+    )
+    wanted = aim_all(
+        _targets(kinds, options["form"], options["output"], signed=signing is not None), session, force=options["force"]
+    )
+    with session.reader() as reader:
+        run = find_run(reader, options["run"]) if options["run"] else None
+        options |= _of_run(run, options) if run else {}
+        _demand_named(options)
+        seen = [look(session, wish) for wish in inputs(options)]
+        demand_different(seen)
+        events = decide(session.stream, options, seen, run, _redact(session), _others(options))
+        streams = list(dict.fromkeys([session.stream, *(stream for stream, _ in events), *_context(reader, run, seen)]))
     commit = session.append(events)
-    streams = list(dict.fromkeys([session.stream, *(stream for stream, _ in events)]))
-    documents = emit_documents(session, wanted, streams, commit.head.size, _check)
+    position = commit.head.size
+    if signing is not None:
+        position = _sign_all(session, signing, kinds, streams, position)
+    documents = emit_documents(session, wanted, streams, position, _check)
     for wish, document in zip(wanted, documents, strict=True):
         if wish.target is not None:
             click.echo(f"{wish.target.path}  {document.sha256}", err=True)
@@ -104,7 +126,7 @@ def verify(session: Session, file: Path, strict: bool, as_json: bool) -> None:
     """
     from commands.bom_verify import verify_document
 
-    report = verify_document(session, file, kinds=("bom.cyclonedx", "bom.spdx"), strict=strict)
+    report = verify_document(session, file, kinds=KINDS, strict=strict)
     if as_json:
         terminal.show_json(report)
     else:
@@ -121,24 +143,136 @@ def verify(session: Session, file: Path, strict: bool, as_json: bool) -> None:
         raise Findings(f"the document is genuine; {len(report['unreachable'])} of its inputs could not be hashed again")
 
 
-def decide(stream: str, options: dict[str, Any], seen: Sequence[Seen], redact: Any) -> list[tuple[str, Event]]:
+def decide(
+    stream: str,
+    options: Mapping[str, Any],
+    seen: Sequence[Seen],
+    run: Run | None,
+    redact: Any,
+    others: Sequence[Event | Parent],
+) -> list[tuple[str, Event]]:
     """Turn a request and what was seen into events. Pure but for counting what `redact` hides."""
-    by_role = {
-        role: [item.digest for item in seen if item.role == role] for role in ("model", "base", "config", "data")
+    by_role: dict[str, list[Digest]] = {
+        role: [item.digest for item in seen if item.role == role]
+        for role in ("model", "base", "config", "data", "artifact")
     }
-    texts = {name: redact(name, options[name]) for name in ("name", "version", "base_model", "task", "license")}
-    declared = BomDeclared(
+    if run is not None:
+        end = completed(run)
+        by_role |= {
+            "model": [end.digest],
+            "base": [run.started.base_digest],
+            "config": [run.started.config],
+            "data": [Digest(sha256=each.sha256, origin="observed") for each in run.started.data],
+        }
+    texts = {
+        name: redact(name, options[name])
+        for name in ("name", "version", "base_model", "base_revision", "task", "license")
+    }
+    declared = BomDeclared2(
         **texts,
         model=next(iter(by_role["model"]), None),
         base=next(iter(by_role["base"]), None),
         config=next(iter(by_role["config"]), None),
         data=by_role["data"],
+        artifacts=by_role["artifact"],
+        parent=next((other for other in others if isinstance(other, Parent)), None),
+        run=run.id if run else None,
         redactions=redact.counts(),
     )
-    events: list[tuple[str, Event]] = [
-        (f"{STREAM_OF_ROLE[item.role]}/{item.digest.sha256}", item.event) for item in seen
-    ]
+    events = [event for item in seen for event in item.events]
+    events += [(stream, other) for other in others if not isinstance(other, Parent)]
     return [*events, (stream, declared)]
+
+
+def _others(options: Mapping[str, Any]) -> list[Any]:
+    """Read the files of facts, energy and the parent document, and look at the environment, as far as asked for."""
+    found: list[Any] = []
+    if options["facts"] is not None:
+        from commands.facts_file import load as load_facts
+        from commands.redaction import own_redactor
+
+        found.append(load_facts(options["facts"], own_redactor()))
+    if options["energy"] is not None:
+        from commands.energy_file import load as load_energy
+
+        found.append(load_energy(options["energy"]))
+    if options["with_environment"]:
+        from commands.inspect.environment import observe_environment
+
+        found.append(observe_environment())
+    if options["parent_path"] is not None:
+        found.append(parent(options["parent_path"]))
+    return found
+
+
+_FROM_RUN = {
+    "model": "--model", "base_path": "--base-path", "base_sha": "--base-sha", "base_model": "--base-model",
+    "base_revision": "--base-revision", "config": "--config", "config_sha": "--config-sha", "data": "--data",
+    "data_sha": "--data-sha", "task": "--task",
+}  # fmt: skip
+
+
+def _of_run(run: Run, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Give what a run says of itself. Raises UsageProblem where the command line says it, too."""
+    typed = [option for name, option in _FROM_RUN.items() if options[name]]
+    if typed:
+        raise UsageProblem(
+            f"{', '.join(typed)} cannot stand beside --run", "the run has recorded what it used; leave them out"
+        )
+    end = completed(run)
+    return {
+        "name": options["name"] or run.started.name or end.output.rstrip("/").rpartition("/")[2] or run.id,
+        "version": options["version"] or f"0+{end.digest.sha256[:12]}",
+        "base_model": run.started.base,
+        "base_revision": run.started.base_revision,
+        "task": run.started.task,
+    }
+
+
+def _demand_named(options: Mapping[str, Any]) -> None:
+    for name in ("name", "version"):
+        if options[name] is None:
+            raise UsageProblem(f"--{name} is missing", "name the model and its version, or give --run RUN")
+
+
+def _context(reader: Reader, run: Run | None, seen: Sequence[Seen]) -> Iterator[str]:
+    """Give the streams of other commands that the document may speak of: the run, and attestations of the same model."""
+    if run is not None:
+        yield run.stream
+        yield f"command/{run.record.command}"
+    models = [completed(run).digest.sha256] if run else [item.digest.sha256 for item in seen if item.role == "model"]
+    for sha256 in models:
+        for command in dict.fromkeys(record.command for record in reader.stream(f"model/{sha256}")):
+            for record in reader.of_command(command):
+                event = record.event() if record.type == DocumentRendered.TYPE else None
+                if isinstance(event, DocumentRendered) and event.kind == "attestation":
+                    yield record.stream
+
+
+def _signing(options: Mapping[str, Any]) -> Signing | None:
+    """Give how to sign; None where nobody asked for it."""
+    signing = from_options(options)
+    if not options["sign"]:
+        return None
+    if options["output"] is None:
+        raise UsageProblem("--sign writes a statement beside each document", "name a file or prefix with --output")
+    return signing
+
+
+def _sign_all(session: Session, signing: Signing, kinds: Sequence[str], streams: list[str], position: int) -> int:
+    """Sign a statement about each document, as the ledger gives it now; add the streams that hold the signatures."""
+    from commands.emit import origin_of
+    from projections.attestation.statement import PAYLOAD_TYPE
+    from projections.bom.statement import payload
+    from projections.documents import sources
+
+    for kind in kinds:
+        with session.reader() as reader:
+            body = payload(FORM_OF[kind], sources(reader, origin_of(session), streams, position))
+        signed = sign(session, signing, PAYLOAD_TYPE, body)
+        streams.append(f"document/{signed.payload_sha256}")
+        position = session.append([(streams[-1], signed)]).head.size
+    return position
 
 
 class _redact:  # noqa: N801 - reads as the verb it is
@@ -163,71 +297,27 @@ class _redact:  # noqa: N801 - reads as the verb it is
         return dict(self._redactor.counts)
 
 
-def _inputs(options: dict[str, Any]) -> list[Input]:
-    """Pair paths with typed digests, checking the digests' form before anything is read."""
-    from commands.observe import parse_sha256
-
-    def parsed(option: str, text: str | None) -> str | None:
-        return None if text is None else parse_sha256(text, option)
-
-    paths, digests = options["data"], [parsed("--data-sha", text) for text in options["data_sha"]]
-    if paths and digests and len(paths) != len(digests):
-        raise UsageProblem(
-            f"{len(paths)} --data but {len(digests)} --data-sha",
-            "give as many digests as paths, in the same order, or only one of the two kinds",
-        )
-    count = max(len(paths), len(digests))
-    rows = [
-        Input("model", options["model"], None, "--model", "--model-sha"),
-        Input("base", options["base_path"], parsed("--base-sha", options["base_sha"]), "--base-path", "--base-sha"),
-        Input("config", options["config"], parsed("--config-sha", options["config_sha"]), "--config", "--config-sha"),
-    ]
-    rows += [
-        Input("data", paths[n] if paths else None, digests[n] if digests else None, "--data", "--data-sha")
-        for n in range(count)
-    ]
-    return [row for row in rows if row.path is not None or row.declared is not None]
-
-
-def _look(session: Session, wish: Input) -> Seen:
-    """Hash a path, or take the operator's word."""
-    from commands.emit import recorded_path
-    from commands.observe import ObservedDirectory, match, observe
-
-    if wish.path is None:
-        digest = Digest(sha256=str(wish.declared), origin="declared")
-        return Seen(wish.role, digest, ArtifactDeclared(role=wish.role, sha256=digest.sha256))
-    found = observe(wish.path)
-    match(wish.declared, found.sha256, wish.digest_option, wish.path_option)
-    directory = isinstance(found, ObservedDirectory)
-    event = ArtifactObserved(
-        role=wish.role,
-        path=recorded_path(session, wish.path),
-        kind="directory" if directory else "file",
-        sha256=found.sha256,
-        size=found.size,
-        files=[
-            FileDigest(path=printable(session.redactor.text(file.path)), sha256=file.sha256, size=file.size)
-            for file in (found.files if isinstance(found, ObservedDirectory) else ())
-        ],
-    )
-    return Seen(wish.role, Digest(sha256=found.sha256, origin="observed"), event)
-
-
-def _targets(form: str, output: Path | None) -> list[tuple[str, Path | None]]:
+def _targets(kinds: Sequence[str], form: str, output: Path | None, *, signed: bool) -> list[tuple[str, Path | None]]:
     from projections.kinds import DOCUMENTS
 
-    kinds = FORMATS[form]
     if output is None:
         if len(kinds) > 1:
             raise UsageProblem(f"--format {form} writes {len(kinds)} files", "name a prefix with --output")
         return [(kinds[0], None)]
-    if len(kinds) == 1:
-        return [(kinds[0], output)]
-    return [(kind, output.with_name(output.name + DOCUMENTS[kind].suffix)) for kind in kinds]
+    targets: list[tuple[str, Path | None]] = [
+        (kind, output if len(kinds) == 1 else output.with_name(output.name + DOCUMENTS[kind].suffix)) for kind in kinds
+    ]
+    if signed:
+        targets += [
+            (f"{kind}.statement", path.with_name(f"{path.name}.intoto.json"))
+            for kind, path in targets
+            if path is not None
+        ]
+    return targets
 
 
 def _check(kind: str, document: bytes) -> None:
     from projections.bom.validate import check
 
-    check("spdx" if kind == "bom.spdx" else "cyclonedx", document)
+    if kind in KINDS:  # a signed statement holds one that has been checked
+        check(kind.removeprefix("bom."), document)  # type: ignore[arg-type]  # by KINDS

@@ -62,7 +62,7 @@ def emit(
 ) -> list[DocumentRendered]:
     """Render, record and publish `wanted` from `streams` up to `position`. Gives what was recorded."""
     with session.reader() as reader:
-        inputs = documents.sources(reader, _origin(session), streams, position)
+        inputs = documents.sources(reader, origin_of(session), streams, position)
     rendered = [(document, documents.render(document.kind, inputs)) for document in wanted]
     for document, raw in rendered:
         check(document.kind, raw)
@@ -121,7 +121,8 @@ def _event(session: Session, document: Wanted, raw: bytes, streams: Sequence[str
     )
 
 
-def _origin(session: Session) -> str:
+def origin_of(session: Session) -> str:
+    """Give the origin of one's own ledger. Raises OutputError on another."""
     if session.writer is None:
         raise OutputError("documents are emitted from one's own ledger only")
     return session.writer.identity.origin

@@ -17,6 +17,7 @@ import click
 import msgspec
 import pytest
 
+from commands.bom import FORMATS
 from commands.cli import soup as top
 from commands.registry import COMMANDS
 from ledger.entry import EVENT_TYPE
@@ -153,7 +154,14 @@ def test_each_row_of_the_registry_is_a_command_of_that_name() -> None:
 
 def test_each_module_with_a_command_stands_in_the_registry() -> None:
     """Members of a group belong to its module; a command that nothing leads to would never run."""
-    listed = {row.module for row in COMMANDS.values()} | {"commands.cli"}
+    groups = [getattr(importlib.import_module(row.module), row.attribute) for row in COMMANDS.values()]
+    members = {
+        member.callback.__module__
+        for group in groups
+        if isinstance(group, click.Group)
+        for member in group.commands.values()
+    }
+    listed = {row.module for row in COMMANDS.values()} | members | {"commands.cli"}
     defining = {
         module
         for path in sources("commands")
@@ -243,10 +251,16 @@ def test_each_kind_of_document_has_a_renderer_that_is_there(kind: str) -> None:
     assert set(documents.libraries(kind)) == set(row.libraries)
 
 
-def test_no_two_kinds_share_a_renderer_or_a_suffix() -> None:
-    for column in ("function", "renderer", "suffix", "media_type"):
+def test_no_two_kinds_share_a_renderer() -> None:
+    for column in ("function", "renderer"):
         values = [getattr(row, column) for row in DOCUMENTS.values()]
         assert len(set(values)) == len(values), column
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_documents_that_are_emitted_together_have_a_suffix_of_their_own(form: str) -> None:
+    suffixes = [DOCUMENTS[kind].suffix for kind in FORMATS[form]]
+    assert len(set(suffixes)) == len(suffixes)
 
 
 def test_each_sql_file_stands_in_the_catalog() -> None:

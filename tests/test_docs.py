@@ -240,7 +240,7 @@ def kinds_of(kind: type[errors.CommandError]) -> Iterator[type[errors.CommandErr
 
 def test_the_readme_lists_the_environment_variables_that_the_code_reads() -> None:
     code = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "commands").rglob("*.py"))
-    read = set(re.findall(r"get\(\s*\"((?:SOUP_|NO_)[A-Z_]+)\"", code))
+    read = set(re.findall(r"(?:get\(\s*|_VARIABLE = )\"((?:SOUP_|NO_)[A-Z_]+)\"", code))
     assert read == set(re.findall(r"^\| `([A-Z_]+)` \|", README, re.MULTILINE))
 
 

@@ -25,7 +25,17 @@ from torch.nn.utils import clip_grad_norm_
 from trainer import checkpoint, data, determinism, model, schedule
 from trainer.config import Config
 from trainer.errors import NonFiniteError
-from trainer.observations import NonFinite, Observation, Outcome, OutputStaged, RunCompleted, RunStarted, Step, Warned
+from trainer.observations import (
+    DataBound,
+    NonFinite,
+    Observation,
+    Outcome,
+    OutputStaged,
+    RunCompleted,
+    RunStarted,
+    Step,
+    Warned,
+)
 
 Observer = Callable[[Observation], None]
 
@@ -40,20 +50,20 @@ def finetune(config: Config, observe: Observer) -> Outcome:
     with checkpoint.staged(config.output) as staging:
         determinism.arrange()
         base = model.load(config)
-        dataset = data.read(config.data, base.chatml)
-        _warn(config, base, observe)
+        dataset = data.read(config, base.tokens)
+        _warn(config, base, dataset.bound, observe)
         adapted, bound = model.adapt(base, config.training.lora, config.training.seed)
         observe(
             RunStarted(
                 config=config.model_dump(mode="json"),
                 seed=config.training.seed,
-                steps=schedule.planned_steps(len(dataset.rows), config.training),
+                steps=schedule.planned_steps(len(dataset.train), config.training),
                 data=dataset.bound,
                 model=bound,
                 environment=determinism.environment(),
             )
         )
-        steps = _train(config, adapted, dataset.rows, base.chatml.end, observe)
+        steps = _train(config, adapted, dataset.train, base.tokens.padding, observe)
         files, tensors = checkpoint.save(adapted, staging)
         observe(OutputStaged(files, tensors))
         staging.publish()
@@ -71,7 +81,9 @@ def finetune(config: Config, observe: Observer) -> Outcome:
     return outcome
 
 
-def _train(config: Config, adapted: PeftModel, rows: Sequence[data.Row], padding: int, observe: Observer) -> list[Step]:
+def _train(
+    config: Config, adapted: PeftModel, rows: Sequence[data.Unit], padding: int, observe: Observer
+) -> list[Step]:
     training, loss_sum = config.training, _LOSSES[config.task]
     planned = schedule.planned_steps(len(rows), training)
     parameters = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
@@ -117,15 +129,18 @@ def _train(config: Config, adapted: PeftModel, rows: Sequence[data.Row], padding
 
 def _next_token_loss(adapted: PeftModel, batch: data.Batch) -> torch.Tensor:
     """Return the cross-entropy of `batch` in nats, summed over supervised tokens, each predicted from those before."""
-    ids, labels, attention = (
-        torch.tensor(rows, device=adapted.device) for rows in (batch.ids, batch.labels, batch.attention)
+    ids, labels = (torch.tensor(rows, device=adapted.device) for rows in (batch.ids, batch.labels))
+    attention, positions = (
+        None if rows is None else torch.tensor(rows, device=adapted.device)
+        for rows in (batch.attention, batch.positions)
     )
-    logits = adapted(input_ids=ids, attention_mask=attention).logits
+    logits = adapted(input_ids=ids, attention_mask=attention, position_ids=positions).logits
     return cross_entropy(logits[:, :-1].flatten(0, 1).float(), labels[:, 1:].flatten(), reduction="sum")
 
 
 # Task in soup.yaml -> its loss, summed over the supervised tokens of a batch. A new one is a function and a line.
 _LOSSES: dict[str, Callable[[PeftModel, data.Batch], torch.Tensor]] = {
+    "pretrain": _next_token_loss,
     "sft": _next_token_loss,
 }
 
@@ -136,7 +151,11 @@ def _demand_finite(quantity: str, value: float, step: int, shown: str, observe: 
         raise NonFiniteError(step, quantity, value)
 
 
-def _warn(config: Config, base: model.Base, observe: Observer) -> None:
+def _warn(config: Config, base: model.Base, bound: DataBound, observe: Observer) -> None:
+    if bound.template is not None and bound.template.note is not None:
+        observe(Warned("chat-template", f"{bound.template.name} is used: {bound.template.note}"))
+    if not bound.evaluation.rows and config.data.val_split:
+        observe(Warned("nothing-held-out", "no row is held out: too few for this data.val_split"))
     if determinism.spins():
         observe(
             Warned(

@@ -23,25 +23,24 @@ from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
 from transformers.utils import logging
 
-from trainer import checkpoint, determinism
+from trainer import checkpoint, data, determinism
 from trainer.config import Config, Lora
-from trainer.data import END, START, ChatML
 from trainer.errors import BaseModelError
 from trainer.observations import ModelBound
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """A loaded base: its weights, ChatML in its tokens, the longest row it was made for (`positions`) if it says."""
+    """A loaded base: its weights, its tokenizer, the longest row it was made for (`positions`) if it says."""
 
     path: str
     model: PreTrainedModel
-    chatml: ChatML
+    tokens: data.Tokens
     positions: int | None
 
 
 def load(config: Config) -> Base:
-    """Load `config.base` in float32; raise `BaseModelError` where it is not whole, not local or cannot speak ChatML."""
+    """Load `config.base` in float32; raise `BaseModelError` where it is not whole or not local."""
     _is_a_model(config.base)
     # This room prints nothing. What transformers would warn of is checked below.
     logging.disable_progress_bar()
@@ -60,11 +59,11 @@ def load(config: Config) -> Base:
             raise BaseModelError(
                 config.base, f"{len(found)} weights are {trouble.split('_')[0]}, first {min(map(str, found))}"
             )
-    chatml = _chatml(config.base, tokenizer)
+    tokens = _tokens(config.base, tokenizer)
     embeddings = model.get_input_embeddings().num_embeddings
     if len(tokenizer) > embeddings:
         raise BaseModelError(config.base, f"the tokenizer has {len(tokenizer)} tokens, the model {embeddings}")
-    return Base(config.base, model, chatml, getattr(model.config, "max_position_embeddings", None))
+    return Base(config.base, model, tokens, getattr(model.config, "max_position_embeddings", None))
 
 
 def adapt(base: Base, lora: Lora, seed: int) -> tuple[PeftModel, ModelBound]:
@@ -112,29 +111,16 @@ def _is_a_model(base: str) -> None:
         raise BaseModelError(base, "has no config.json")
 
 
-def _chatml(base: str, tokenizer: PreTrainedTokenizerBase) -> ChatML:
-    """Find ChatML's tokens; refuse a tokenizer that has none or that changes the pieces it is given."""
-
-    def encode(text: str) -> list[int]:
-        return list(tokenizer.encode(text, add_special_tokens=False))
-
-    vocabulary = tokenizer.get_vocab()
-    if START not in vocabulary or END not in vocabulary:
-        raise BaseModelError(
-            base, f"its tokenizer has no {START} and {END}; only models that speak ChatML are supported"
-        )
-    if encode(START) != [vocabulary[START]] or encode(END) != [vocabulary[END]]:
-        raise BaseModelError(base, f"its tokenizer takes {START} and {END} apart")
+def _tokens(base: str, tokenizer: PreTrainedTokenizerBase) -> data.Tokens:
+    """Refuse a tokenizer that takes its own control tokens apart, or that changes the pieces it is given."""
+    tokens = data.of(tokenizer)
+    for text, number in tokens.control.items():
+        if list(tokens.encode(text)) != [number]:
+            raise BaseModelError(base, f"its tokenizer takes {text} apart")
     probe = "user\n"
-    if tokenizer.decode(encode(probe)) != probe:
+    if tokens.decode(tokens.encode(probe)) != probe:
         raise BaseModelError(base, "its tokenizer changes text that is tokenised piece by piece (a prefix space?)")
-    special = {str(token) for token in tokenizer.added_tokens_decoder.values() if token.special}
-    return ChatML(
-        encode=encode,
-        start=vocabulary[START],
-        end=vocabulary[END],
-        control=frozenset({START, END, *tokenizer.all_special_tokens, *special}),
-    )
+    return tokens
 
 
 def _first_line(error: Exception) -> str:

@@ -18,26 +18,77 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """`count` rows were left out for `reason`; `lines` names the first few (1-based)."""
+    """`count` rows of the file at `path` were left out for `reason`; `lines` names the first few places (1-based)."""
 
     reason: str
     count: int
     lines: tuple[int, ...]
+    path: str
 
 
 @dataclass(frozen=True, slots=True)
-class DataBound:
-    """The training data as read: what was in the file, what of it is trained on."""
+class DataFile:
+    """One file of rows as read. Rows that `data.val_split` holds out are counted with the file they are in."""
 
+    role: str  # training, evaluation
     path: str
+    format: str
     sha256: str  # of the file's bytes, as they were read
     size: int  # bytes
     rows: int
     kept: int
-    rejections: tuple[Rejection, ...]
     tokens: int  # of the kept rows
     supervised: int  # tokens of them that carry loss
-    rows_sha256: str  # of the kept rows as token ids and masks, in file order (trainer.data.Dataset)
+
+
+@dataclass(frozen=True, slots=True)
+class Portion:
+    """The rows that are trained on, or those that are held out. Tokens are those of one epoch."""
+
+    rows: int
+    unique_rows: int
+    units: int  # what the schedule orders: rows, packs, pairs, or pieces of long documents
+    tokens: int  # without padding
+    unique_tokens: int  # of distinct rows
+    supervised: int  # tokens that carry loss
+    computed: int  # tokens with padding: training in the order of the first epoch, evaluation in the order of reading
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What declares to be of one language, or from one source."""
+
+    name: str
+    rows: int
+    size: int  # bytes of text
+
+
+@dataclass(frozen=True, slots=True)
+class ChatTemplate:
+    """How conversations were rendered; `note` says why it is not the tokenizer's own template, where it is not."""
+
+    name: str  # "tokenizer", "given", or that of a built-in one
+    sha256: str  # of its text
+    note: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class DataBound:
+    """The data as read: what was in the files, what of it is trained on, what is held out."""
+
+    files: tuple[DataFile, ...]
+    rows: int  # in all files
+    kept: int
+    rejections: tuple[Rejection, ...]
+    training: Portion
+    evaluation: Portion
+    template: ChatTemplate | None  # None where no conversation is rendered
+    cut: int  # documents longer than data.max_length, trained on in pieces
+    overlap: int  # rows of files held out that are trained on as well
+    languages: tuple[Share, ...]  # as rows trained on declare them; empty if none does
+    sources: tuple[Share, ...]
+    rows_sha256: str  # of the kept rows as token ids and masks, in the order of reading (trainer.data)
+    rows_root: str  # Merkle tree hash of the kept rows, in the order of reading (trainer.data.manifest)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ ever: a changed event gets a new version and a line more.
 from __future__ import annotations
 
 from ledger.events.artifact import ArtifactDeclared, ArtifactDescribed, ArtifactObserved
+from ledger.events.attestation import AttestationDeclared2, VsaDeclared
 from ledger.events.audit_log import AuditSegmentSealed
 from ledger.events.base import Event
 from ledger.events.command import CommandFinished, CommandStarted
@@ -18,6 +19,7 @@ from ledger.events.document import (
     DocumentRendered,
     DocumentSigned,
     DocumentSigned2,
+    ModelSignatureDeclared,
 )
 from ledger.events.energy import EnergyDeclared, EnergyMeasured
 from ledger.events.environment import EnvironmentObserved
@@ -51,9 +53,12 @@ EVENT_TYPES: dict[str, type[Event]] = {
         RunCompleted,
         RunFailed,
         AttestationDeclared,
+        AttestationDeclared2,
+        VsaDeclared,
         DocumentRendered,
         DocumentSigned,
         DocumentSigned2,
+        ModelSignatureDeclared,
         DocumentPublished,
         AuditSegmentSealed,
     )

@@ -85,6 +85,15 @@ class AttestationDeclared(Event, frozen=True, kw_only=True):
     redactions: dict[Key, Count]
 
 
+class ModelSignatureDeclared(Event, frozen=True, kw_only=True):
+    """The operator asked for an OpenSSF Model Signing signature over the files that `artifact.observed` lists."""
+
+    TYPE: ClassVar[str] = "model_signature.declared/1"
+
+    name: Name
+    digest: Hex32
+
+
 class DocumentRendered(Event, frozen=True, kw_only=True):
     """These bytes are about to leave. `position` is the prefix they derive from; the same prefix gives them again."""
 

@@ -1,4 +1,4 @@
-"""CycloneDX 1.6: facts to the bytes of a JSON document.
+"""CycloneDX 1.6 and 1.7: facts to the bytes of a JSON document.
 
 What is true:
 
@@ -9,9 +9,14 @@ What is true:
   The root component's hash is the model's own.
 * Every component stands in the dependency graph, leaves with an empty `dependsOn`: absence would mean "unknown".
 * What nobody recorded is not there: no supplier, no purl, no model-card task made up from a fine-tuning method.
+* The model stands twice, under two bom-refs: as `metadata.component`, what the document is about, and as the first of
+  `components`, the inventory. The specification allows it (a bom-ref is unique, a component need not be), and readers
+  differ in where they look; OWASP's AIBOM registry, for one, reads `components[0]`. The second says whose twin it is
+  (`soup:same-as`), and does not list the files again.
 
-The library builds what it has classes for. modelCard, component.data and compositions it has not (issues 912 and 913 of
-CycloneDX/cyclonedx-python-lib), so they are put into its output. `Bom.from_json` would drop them: never round-trip.
+The library builds what it has classes for. modelCard, component.data, formulation, declarations and compositions it has
+not (issues 912 and 913 of CycloneDX/cyclonedx-python-lib), so they are put into its output. `Bom.from_json` would drop
+them: never round-trip. Files and packages are put there too, since it takes seconds over thousands of components.
 
 It does not know the ledger, and it does not validate; `projections.bom.validate` does.
 """
@@ -19,135 +24,134 @@ It does not know the ledger, and it does not validate; `projections.bom.validate
 from __future__ import annotations
 
 import json
-from typing import Any, Literal
+from typing import Literal
 
-from cyclonedx.model import HashAlgorithm, HashType, Property
+from cyclonedx.model import Property
 from cyclonedx.model.bom import Bom, BomMetaData
 from cyclonedx.model.component import Component, ComponentType, Pedigree
-from cyclonedx.model.license import DisjunctiveLicense, LicenseAcknowledgement, LicenseExpression
+from cyclonedx.model.lifecycle import LifecyclePhase, PredefinedLifecycle
 from cyclonedx.model.tool import ToolRepository
-from cyclonedx.output.json import JsonV1Dot6
+from cyclonedx.output.json import JsonV1Dot6, JsonV1Dot7
 
+from projections.bom.cyclonedx_card import card_metadata, model_card
+from projections.bom.cyclonedx_parts import Json, component, contacts, licence, organisation, organisation_json, uri
+from projections.bom.cyclonedx_run import (
+    LISTED,
+    compositions,
+    declarations,
+    dependencies,
+    environment,
+    formulation,
+    standards,
+)
 from projections.bom.encode import encode
-from projections.bom.facts import BomFacts, FileFact, Part, Role, document_uuid, parts
-from projections.bom.licence import Licence, recognise
+from projections.facts import BomFacts, FileFact, Part, Role, document_uuid, parts
 
-RENDERER = "cyclonedx/1"
-MEDIA_TYPE = "application/vnd.cyclonedx+json; version=1.6"
+RENDERER = "cyclonedx/2"
+SpecVersion = Literal["1.6", "1.7"]
 
-Json = dict[str, Any]
-
-_TYPES: dict[Role, ComponentType] = {
-    "model": ComponentType.MACHINE_LEARNING_MODEL,
-    "base": ComponentType.MACHINE_LEARNING_MODEL,
-    "config": ComponentType.DATA,
-    "data": ComponentType.DATA,
-}
+_OUTPUTS: dict[SpecVersion, type[JsonV1Dot6 | JsonV1Dot7]] = {"1.6": JsonV1Dot6, "1.7": JsonV1Dot7}
+_MEDIA_KINDS: dict[SpecVersion, str] = {"1.6": "cyclonedx", "1.7": "cyclonedx17"}  # two documents, two serial numbers
 _DATA_TYPES: dict[Role, Literal["configuration", "dataset"]] = {"config": "configuration", "data": "dataset"}
-# How a method learns, where that is beyond dispute; another task leaves the approach out. Preference optimisation
-# without a sampled policy is learning from labelled pairs.
-_APPROACHES = {
-    **dict.fromkeys(("sft", "dpo", "orpo", "kto", "ipo", "simpo", "reward"), "supervised"),
-    **dict.fromkeys(("grpo", "ppo", "rloo"), "reinforcement-learning"),
-    **dict.fromkeys(("pretrain", "cpt"), "self-supervised"),
-}
 
 
-def render(facts: BomFacts) -> bytes:
+def render(facts: BomFacts, spec_version: SpecVersion = "1.6") -> bytes:
     """Return the document that says `facts`, as indented UTF-8 JSON."""
     model, *others = parts(facts)
-    document: Json = json.loads(JsonV1Dot6(_bom(facts, model, others)).output_as_string())
+    bom = _bom(facts, model, others, _MEDIA_KINDS[spec_version])
+    document: Json = json.loads(_OUTPUTS[spec_version](bom).output_as_string())
     root: Json = document["metadata"]["component"]
-    root["modelCard"] = _model_card(facts, others)
-    by_ref = {component["bom-ref"]: component for component in document.get("components", [])}
+    card = model_card(facts, [part.ref for part in others if part.artifact.role == "data"])
+    root |= {"modelCard": card} if card else {}
+    document["metadata"]["properties"] += card_metadata(facts, root)
+    by_ref = {each["bom-ref"]: each for each in document.get("components", [])}
     # The library sorts components by type and name; ours is the order of the facts.
-    document["components"] = [by_ref[part.ref] for part in others]
-    for part, component in zip((model, *others), (root, *document["components"]), strict=True):
-        _enrich(component, part)
-    document["dependencies"] = _dependencies(model, others)
-    document["compositions"] = _compositions(model, others)
-    return encode(document)
+    listed = [by_ref[part.ref] for part in others]
+    for part, each in zip((model, *others), (root, *listed), strict=True):
+        _enrich(each, part)
+    document["components"] = [_twin(root), *listed, *environment(facts)]
+    document["dependencies"] = dependencies(facts, model, others)
+    document["compositions"] = compositions(facts, model, others)
+    found = {
+        "formulation": formulation(facts, model, others),
+        "definitions": standards(facts),
+        "declarations": declarations(facts, model),
+    }
+    return encode(document | {name: content for name, content in found.items() if content})
 
 
-def _bom(facts: BomFacts, model: Part, others: list[Part]) -> Bom:
-    soup = Component(type=ComponentType.APPLICATION, name="soup", version=facts.soup_version, bom_ref="soup")
-    root = _component(model)
-    root.licenses = [_licence(recognise(facts.license))] if facts.license else []
-    if facts.task:
-        root.properties.add(Property(name="soup:task", value=facts.task))
+def _bom(facts: BomFacts, model: Part, others: list[Part], media_kind: str) -> Bom:
+    root = component(facts, model)
     bases = [part for part in others if part.artifact.role == "base"]
     if bases:
-        root.pedigree = Pedigree(ancestors=[_component(base, "ancestor-") for base in bases])
-    components = [_component(part) for part in others]
-    bom = Bom(
-        serial_number=document_uuid(facts, "cyclonedx"),
-        metadata=BomMetaData(
-            timestamp=facts.declared_at,
-            tools=ToolRepository(components=[soup]),
-            component=root,
-            properties=[
-                Property(name="soup:renderer", value=RENDERER),
-                Property(name="soup:ledger:origin", value=facts.ledger_origin),
-                Property(name="soup:ledger:position", value=str(facts.position)),
-                Property(name="soup:ledger:entry", value=facts.seed),
-                Property(name="soup:command", value=facts.command_id),
-            ],
-        ),
-        components=components,
-    )
-    bom.register_dependency(root, components)  # the library warns about a root without any; `_dependencies` replaces it
+        root.pedigree = Pedigree(ancestors=[component(facts, base, "ancestor-") for base in bases])
+    components = [component(facts, part) for part in others]
+    bom = Bom(serial_number=document_uuid(facts, media_kind), metadata=_metadata(facts, root), components=components)
+    bom.register_dependency(root, components)  # the library warns about a root without any; `dependencies` replaces it
     return bom
 
 
-def _component(part: Part, prefix: str = "") -> Component:
-    artifact = part.artifact
-    group, name = _split(part.name) if artifact.role == "base" else (None, part.name)
-    said = {
-        "soup:digest:origin": part.origin,
-        "soup:digest:of": part.hashed,
-        "soup:size": None if artifact.size is None else str(artifact.size),
-        "soup:artifact:name": artifact.name if artifact.name != part.name else None,
+def _metadata(facts: BomFacts, root: Component) -> BomMetaData:
+    """Say who made the document, when, with what, and where its evidence lies.
+
+    `manufacturer` is who answers for the document, `supplier` who supplies the model: so the schema's descriptions.
+    """
+    said = facts.said
+    behind = {
+        "soup:ledger:facts": facts.stated,
+        "soup:ledger:environment": facts.environment,
+        "soup:ledger:run": facts.run.started if facts.run else None,
     }
-    return Component(
-        type=_TYPES[artifact.role],
-        group=group,
-        name=name,
-        version=part.version,
-        bom_ref=prefix + part.ref,
-        hashes=[HashType(alg=HashAlgorithm.SHA_256, content=artifact.digest.sha256)] if artifact.digest else [],
-        properties=[Property(name=key, value=value) for key, value in said.items() if value is not None],
+    return BomMetaData(
+        timestamp=facts.declared_at,
+        lifecycles=[PredefinedLifecycle(LifecyclePhase.BUILD if facts.run else LifecyclePhase.POST_BUILD)],
+        tools=ToolRepository(
+            components=[
+                Component(type=ComponentType.APPLICATION, name="soup", version=facts.soup_version, bom_ref="soup")
+            ]
+        ),
+        authors=contacts(said.document.authors),
+        manufacturer=organisation(said.document.supplier) if said.document.supplier else None,
+        supplier=organisation(said.model.supplier) if said.model.supplier else None,
+        licenses=[licence("CC0-1.0")],  # of the document, not of the model
+        component=root,
+        properties=[
+            Property(name="soup:renderer", value=RENDERER),
+            Property(name="soup:ledger:origin", value=facts.ledger_origin),
+            Property(name="soup:ledger:position", value=str(facts.position)),
+            Property(name="soup:ledger:entry", value=facts.seed),
+            Property(name="soup:command", value=facts.command_id),
+            *(Property(name=name, value=str(known.position)) for name, known in behind.items() if known),
+        ],
     )
 
 
-def _split(name: str) -> tuple[str | None, str]:
-    """Return group and name of `org/name`; any other form is a name as it stands. No hub is concluded from it."""
-    group, slash, rest = name.partition("/")
-    return (group, rest) if slash and group and rest and "/" not in rest else (None, name)
-
-
-def _licence(licence: Licence) -> DisjunctiveLicense | LicenseExpression:
-    declared = LicenseAcknowledgement.DECLARED
-    if licence.kind == "expression":
-        return LicenseExpression(licence.text, acknowledgement=declared)
-    if licence.kind == "id":
-        return DisjunctiveLicense(id=licence.text, acknowledgement=declared)
-    return DisjunctiveLicense(name=licence.text, acknowledgement=declared)
-
-
-def _model_card(facts: BomFacts, others: list[Part]) -> Json:
-    approach = _APPROACHES.get(facts.task.lower()) if facts.task else None
-    datasets = [{"ref": part.ref} for part in others if part.artifact.role == "data"]
-    parameters = {"approach": {"type": approach} if approach else None, "datasets": datasets}
-    return {"modelParameters": {key: value for key, value in parameters.items() if value}}
-
-
-def _enrich(component: Json, part: Part) -> None:
-    """Add to the library's `component` what the library has no class for, and the files it would take seconds over."""
+def _enrich(listed: Json, part: Part) -> None:
+    """Add to the library's component what the library has no class for, and the files it would take seconds over."""
     data_type = _DATA_TYPES.get(part.artifact.role)
     if data_type:
-        component["data"] = [{"type": data_type, "name": part.name}]
+        listed["data"] = [_data(part, data_type, listed["name"])]
     if part.files:
-        component["components"] = [_file(ref, file) for ref, file in part.files]
+        listed["components"] = [_file(ref, file) for ref, file in part.files]
+
+
+def _data(part: Part, data_type: str, name: str) -> Json:
+    said = part.artifact.stated
+    if not said:
+        return {"type": data_type, "name": name}
+    roles = ("custodians", "stewards", "owners")
+    keepers = {role: getattr(said.governance, role) for role in roles} if said.governance else {}
+    governance = {
+        role: [{"organization": organisation_json(each)} for each in found] for role, found in keepers.items() if found
+    }
+    found = {
+        "description": said.description,
+        "classification": said.classification,
+        "sensitiveData": said.sensitive,
+        "contents": {"url": uri(said.url)} if said.url else None,
+        "governance": governance,
+    }
+    return {"type": data_type, "name": name} | {key: value for key, value in found.items() if value}
 
 
 def _file(ref: str, file: FileFact) -> Json:
@@ -164,14 +168,8 @@ def _file(ref: str, file: FileFact) -> Json:
     }
 
 
-def _dependencies(model: Part, others: list[Part]) -> list[Json]:
-    leaves = [part.ref for part in others]
-    files = [ref for part in (model, *others) for ref, _ in part.files]
-    return [{"ref": model.ref, "dependsOn": leaves}, *({"ref": ref, "dependsOn": []} for ref in (*leaves, *files))]
-
-
-def _compositions(model: Part, others: list[Part]) -> list[Json]:
-    """Say how complete the lists are: a directory that soup walked is, the model's dependencies nobody can say."""
-    walked = [part.ref for part in (model, *others) if part.files and part.origin == "observed"]
-    unknown = {"aggregate": "unknown", "dependencies": [model.ref]}
-    return [{"aggregate": "complete", "assemblies": walked}, unknown] if walked else [unknown]
+def _twin(root: Json) -> Json:
+    """Return the model for the inventory; its files and its ancestors stand at the root."""
+    twin = {key: value for key, value in root.items() if key not in ("components", "pedigree")}
+    same = {"name": "soup:same-as", "value": root["bom-ref"]}
+    return twin | {"bom-ref": LISTED, "properties": [*root["properties"], same]}

@@ -2,12 +2,14 @@
 
 Two answers, for two moments:
 
-* `check` runs at every emission, in milliseconds. CycloneDX is held against the official 1.6 schema that ships inside
-  cyclonedx-python-lib; SPDX against a profile of 2.3 that allows what soup emits and nothing else, since neither
-  spdx-tools nor any schema it ships can be loaded as fast. Both also against what no schema can say: every identifier
-  is unique and every reference meets one.
-* `check_strict` runs the libraries' own validators, for documents of any origin. It needs the package jsonschema, whose
-  import alone costs more than an emission.
+* `check` runs at every emission, in milliseconds. CycloneDX is held against the official schema of 1.6 or 1.7 that ships
+  inside cyclonedx-python-lib; SPDX 2.3 and 3.0.1 against profiles that allow what soup emits and nothing else, since no
+  library that soup needs ships the official schemas, and none of their validators loads as fast. All also against what no
+  schema can say: every identifier is unique and every reference meets one.
+* `check_strict` runs the libraries' own validators, for documents of any origin. For CycloneDX it needs the package
+  jsonschema, whose import alone costs more than an emission. For SPDX 3.0.1 the bindings read and write the document, which
+  checks types, enumerations and cardinalities; where the package lib4sbom is installed, its copy of the official schema is used
+  as well. SHACL is left to validators that are made for it.
 
 Schemas are read from installed packages and never from the network. A check returns nothing or raises.
 
@@ -18,7 +20,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from functools import cache
+from functools import cache, partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,10 +30,12 @@ import jsonschema_rs
 
 from projections.errors import InvalidDocumentError, ProjectionError, ValidatorMissingError
 
-MediaKind = Literal["cyclonedx", "spdx"]
+MediaKind = Literal["cyclonedx", "cyclonedx17", "spdx", "spdx3"]
 
 _HERE = Path(__file__).parent
 _SCHEMAS = Path(cyclonedx.__file__).parent / "schema" / "_res"
+_VERSIONS: dict[MediaKind, str] = {"cyclonedx": "1.6", "cyclonedx17": "1.7"}
+_PROFILES: dict[MediaKind, str] = {"spdx": "spdx-2.3-profile.schema.json", "spdx3": "spdx-3.0.1-profile.schema.json"}
 _REFERRED = ("spdx", "jsf-0.82", "cryptography-defs")  # by the CycloneDX schema, relative to its own $id
 
 
@@ -89,10 +94,10 @@ def _no_constant(name: str) -> None:
 
 @cache
 def _validator(media_kind: MediaKind) -> jsonschema_rs.Draft7Validator:
-    if media_kind == "spdx":
-        profile = json.loads((_HERE / "spdx-2.3-profile.schema.json").read_bytes())
+    if media_kind in _PROFILES:
+        profile = json.loads((_HERE / _PROFILES[media_kind]).read_bytes())
         return jsonschema_rs.Draft7Validator(profile, validate_formats=True, offline=True)
-    schema = json.loads((_SCHEMAS / "bom-1.6.SNAPSHOT.schema.json").read_bytes())
+    schema = json.loads((_SCHEMAS / f"bom-{_VERSIONS[media_kind]}.SNAPSHOT.schema.json").read_bytes())
     referred = [
         (f"http://cyclonedx.org/schema/{name}", json.loads((_SCHEMAS / name).read_bytes()))
         for name in (f"{stem}.SNAPSHOT.schema.json" for stem in _REFERRED)
@@ -142,17 +147,56 @@ def _spdx_references(content: Any) -> tuple[Located, Located]:
     return iter([("/SPDXID", content["SPDXID"]), *packages]), references()
 
 
-def _strict_cyclonedx(document: bytes) -> None:
+_SPDX3_UNKNOWN = "expandedlicensing_NoAssertionLicense"  # the standard's own element, which no document defines
+_SPDX3_REFERENCES = (
+    "createdBy",
+    "createdUsing",
+    "creationInfo",
+    "dataLicense",
+    "element",
+    "from",
+    "originatedBy",
+    "rootElement",
+    "subject",
+    "suppliedBy",
+    "to",
+)
+
+
+def _spdx3_references(content: Any) -> tuple[Located, Located]:
+    graph = [(f"/@graph/{index}", element) for index, element in enumerate(content["@graph"])]
+    documents = [path for path, element in graph if element["type"] == "SpdxDocument"]
+    if len(documents) != 1:  # SPDX 3.0.1, class SpdxDocument
+        raise InvalidDocumentError("spdx3", "".join(documents[1:2]), f"{len(documents)} SpdxDocument elements, not one")
+
+    def identifiers() -> Located:
+        for path, element in graph:
+            key = "spdxId" if "spdxId" in element else "@id"
+            yield f"{path}/{key}", element[key]
+
+    def references() -> Located:
+        for path, element in graph:
+            for key in _SPDX3_REFERENCES:
+                for reference in _texts(element.get(key)):
+                    if reference != _SPDX3_UNKNOWN:
+                        yield f"{path}/{key}", reference
+            for entry in element.get("simplelicensing_customIdToUri", ()):
+                yield f"{path}/simplelicensing_customIdToUri", entry.get("value", "")
+
+    return identifiers(), references()
+
+
+def _strict_cyclonedx(version: str, document: bytes) -> None:
     from cyclonedx.exception import MissingOptionalDependencyException
     from cyclonedx.schema import SchemaVersion
     from cyclonedx.validation.json import JsonStrictValidator
 
     try:
-        finding = JsonStrictValidator(SchemaVersion.V1_6).validate_str(document.decode())
+        finding = JsonStrictValidator(SchemaVersion.from_version(version)).validate_str(document.decode())
     except MissingOptionalDependencyException as error:
         raise ValidatorMissingError("CycloneDX", "jsonschema[format-nongpl]") from error
     if finding:
-        raise InvalidDocumentError("cyclonedx", _pointer(finding.data.absolute_path), finding.data.message)
+        raise InvalidDocumentError(f"CycloneDX {version}", _pointer(finding.data.absolute_path), finding.data.message)
 
 
 def _strict_spdx(document: bytes) -> None:
@@ -169,12 +213,49 @@ def _strict_spdx(document: bytes) -> None:
         raise InvalidDocumentError("spdx", "", f"{element}: {findings[0].validation_message}")
 
 
+def _strict_spdx3(document: bytes) -> None:
+    from spdx_python_model import load_data, v3_0_1
+
+    content = json.loads(document)
+    schema = _official_spdx3()
+    if schema is not None:
+        try:
+            schema.validate(content)
+        except jsonschema_rs.ValidationError as error:
+            raise InvalidDocumentError("spdx3", _pointer(error.instance_path), error.message) from error
+    version, objects = load_data(content)
+    if version is not v3_0_1:
+        raise InvalidDocumentError("spdx3", "/@context", "is not that of SPDX 3.0.1")
+    version.JSONLDSerializer().serialize_data(objects)  # the bindings count values when they write, not when they read
+    if not any(objects.foreach_type(version.SpdxDocument)):
+        raise InvalidDocumentError("spdx3", "/@graph", "has no SpdxDocument")
+
+
+@cache
+def _official_spdx3() -> jsonschema_rs.Draft202012Validator | None:
+    """Return the official JSON schema of SPDX 3.0.1, where a package that carries it is installed."""
+    package = find_spec("lib4sbom")
+    if package is None or package.origin is None:
+        return None
+    schema = Path(package.origin).parent / "schemas" / "spdx" / "3.0-schema.json"
+    return (
+        jsonschema_rs.Draft202012Validator(json.loads(schema.read_bytes()), offline=True) if schema.exists() else None
+    )
+
+
 def _pointer(path: Any) -> str:
     return "".join(f"/{str(step).replace('~', '~0').replace('/', '~1')}" for step in path)
 
 
 _REFERENCES: dict[MediaKind, Callable[[Any], tuple[Located, Located]]] = {
     "cyclonedx": _cyclonedx_references,
+    "cyclonedx17": _cyclonedx_references,
     "spdx": _spdx_references,
+    "spdx3": _spdx3_references,
 }
-_STRICT: dict[MediaKind, Callable[[bytes], None]] = {"cyclonedx": _strict_cyclonedx, "spdx": _strict_spdx}
+_STRICT: dict[MediaKind, Callable[[bytes], None]] = {
+    "cyclonedx": partial(_strict_cyclonedx, "1.6"),
+    "cyclonedx17": partial(_strict_cyclonedx, "1.7"),
+    "spdx": _strict_spdx,
+    "spdx3": _strict_spdx3,
+}

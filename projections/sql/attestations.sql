@@ -12,15 +12,18 @@ SELECT
   a.position,
   make_timestamptz(a.time_us)                                AS time,
   a.payload->>'$.stage'                                      AS stage,
-  a.payload->>'$.subject'                                    AS subject,
-  a.payload->>'$.digest.sha256'                              AS subject_sha256,
-  a.payload->>'$.digest.origin'                              AS subject_origin,
+  coalesce(a.payload->>'$.subject', a.payload->>'$.subjects[0].name') AS subject,
+  coalesce(a.payload->>'$.digest.sha256', a.payload->>'$.subjects[0].digest.sha256') AS subject_sha256,
+  coalesce(a.payload->>'$.digest.origin', a.payload->>'$.subjects[0].digest.origin') AS subject_origin,
   a.payload->>'$.builder'                                    AS builder,
   a.payload->>'$.invocation'                                 AS invocation,
   a.payload->>'$.invocation_id'                              AS invocation_id,
   TRY_CAST(a.payload->>'$.started_on' AS TIMESTAMPTZ)        AS started_on,
   TRY_CAST(a.payload->>'$.finished_on' AS TIMESTAMPTZ)       AS finished_on,
   (a.payload->'$.dependencies')::JSON                        AS dependencies,
+  a.payload->>'$.run'                                        AS run,
+  a.payload->>'$.outcome.result'                             AS result,      -- of an evaluation
+  a.payload->>'$.release.purl'                               AS purl,        -- of a release
   e.envelope_sha256,
   e.target,
   e.signing_key,                                             -- NULL: unsigned
@@ -28,5 +31,5 @@ SELECT
   lower(hex(a.hash))                                         AS hash
 FROM entries AS a
 LEFT JOIN emitted AS e ON e.command_id = a.command
-WHERE a.type = 'attestation.declared/1'
+WHERE a.type IN ('attestation.declared/1', 'attestation.declared/2')
 ORDER BY a.position;

@@ -4,7 +4,9 @@ CREATE VIEW boms AS
 WITH emitted AS (
   SELECT command_id,
          arg_max(sha256, position) FILTER (media_type LIKE 'application/vnd.cyclonedx+json%') AS cyclonedx_sha256,
-         arg_max(sha256, position) FILTER (media_type LIKE 'application/spdx+json%')          AS spdx_sha256
+         arg_max(sha256, position) FILTER (kind = 'bom.spdx')                                 AS spdx_sha256,
+         arg_max(sha256, position) FILTER (kind = 'bom.spdx3')                                AS spdx3_sha256,
+         list(sha256 ORDER BY position) FILTER (kind LIKE '%.statement')                      AS statements
   FROM documents GROUP BY command_id
 )
 SELECT
@@ -13,6 +15,7 @@ SELECT
   b.payload->>'$.name'                 AS name,
   b.payload->>'$.version'              AS version,
   b.payload->>'$.base_model'           AS base_model,
+  b.payload->>'$.base_revision'        AS base_revision,
   b.payload->>'$.task'                 AS task,
   b.payload->>'$.license'              AS license,
   b.payload->>'$.model.sha256'         AS model_sha256,
@@ -23,11 +26,16 @@ SELECT
   b.payload->>'$.config.origin'        AS config_origin,
   b.payload->>'$.data[*].sha256'       AS data_sha256,   -- a list
   b.payload->>'$.data[*].origin'       AS data_origin,   -- in the same order
+  b.payload->>'$.artifacts[*].sha256'  AS artifact_sha256,  -- further files of the release: a list
+  b.payload->>'$.parent.sha256'        AS parent_sha256,    -- the bill of materials of what it was made from
+  b.payload->>'$.run'                  AS run,
   e.cyclonedx_sha256,
   e.spdx_sha256,
+  e.spdx3_sha256,
+  e.statements,                                             -- signed statements about these documents: a list
   b.command                            AS command_id,
   lower(hex(b.hash))                   AS hash
 FROM entries AS b
 LEFT JOIN emitted AS e ON e.command_id = b.command
-WHERE b.type = 'bom.declared/1'
+WHERE b.type IN ('bom.declared/1', 'bom.declared/2')
 ORDER BY b.position;

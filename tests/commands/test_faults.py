@@ -16,7 +16,7 @@ import pytest
 
 from ledger import heads
 from ledger.events.command import CommandFinished
-from ledger.events.document import BomDeclared
+from ledger.events.document import BomDeclared2
 from tests.runner import BOM, SCRIPT, A, B, Outcome, Soup, tree_of
 
 EMIT = (*BOM, "--base-sha", A, "--output", "m.json")
@@ -382,7 +382,7 @@ def test_a_kill_at_any_step_leaves_a_ledger_that_verifies_and_a_command_that_can
     founded: Soup, step: str
 ) -> None:
     founded.killed_at(STEPS[step], *EMIT)
-    declared = len(founded.events(BomDeclared))
+    declared = len(founded.events(BomDeclared2))
     published = (founded.work / "m.json").exists()
     assert published == (step in {"before the bracket closes", "before the audit file follows"})
     assert declared or not published
@@ -417,7 +417,7 @@ def test_eight_processes_keep_one_chain(founded: Soup) -> None:
     for process in running:
         process.communicate()
     founded.ok("ledger", "verify")
-    assert len(founded.events(BomDeclared)) == 8
+    assert len(founded.events(BomDeclared2)) == 8
     founded.ok("keys", "list")
     assert founded.audit.read_bytes().count(b"\n") == len(founded.records())
 

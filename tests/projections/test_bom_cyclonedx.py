@@ -1,4 +1,4 @@
-"""CycloneDX 1.6: each law of `projections.bom.cyclonedx`, the facts it is made from, and the checks it must pass."""
+"""CycloneDX 1.6 and 1.7: each law of `projections.bom.cyclonedx`, the facts it is made from, and the checks it must pass."""
 
 from __future__ import annotations
 
@@ -6,17 +6,16 @@ import json
 import re
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
-from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 
 from projections.bom import cyclonedx
-from projections.bom.facts import Artifact, BomFacts, Digest, FileFact, parts
 from projections.bom.licence import recognise
 from projections.bom.validate import check, check_strict
 from projections.errors import InvalidDocumentError, InvalidFactsError
+from projections.facts import Artifact, BomFacts, Digest, FileFact, parts
 from tests.projections.bom_facts import (
     HOSTILE,
     SAMPLES,
@@ -24,50 +23,59 @@ from tests.projections.bom_facts import (
     compare_with_golden,
     facts,
     in_fresh_process,
+    plain_facts,
     sha,
 )
+from tests.projections.cyclonedx_documents import (
+    Json,
+    by_ref,
+    components,
+    identifiers,
+    model_card,
+    properties,
+    references,
+    references_of_claims,
+    rendered,
+)
+from tests.projections.full_facts import full
 
-Json = dict[str, Any]
-
-
-def rendered(said: BomFacts) -> Json:
-    return json.loads(cyclonedx.render(said))
-
-
-def properties(holder: Json) -> dict[str, str]:
-    return {said["name"]: said["value"] for said in holder.get("properties", ())}
-
-
-def components(document: Json) -> list[Json]:
-    """Return every component of the inventory, nested ones included, in document order."""
-    pending, found = [document["metadata"]["component"], *document["components"]], []
-    while pending:
-        component = pending.pop(0)
-        found.append(component)
-        pending = component.get("components", []) + pending
-    return found
+ALL = SAMPLES | {"full": full()}
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", ALL)
 def test_the_bytes_of_a_document_are_pinned(name: str) -> None:
-    compare_with_golden(f"bom-{name}.cdx.json", cyclonedx.render(SAMPLES[name]))
+    compare_with_golden(f"bom-{name}.cdx.json", cyclonedx.render(ALL[name]))
 
 
-@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("name", ALL)
 def test_the_librarys_strict_validator_accepts_each_sample(name: str) -> None:
-    check_strict("cyclonedx", cyclonedx.render(SAMPLES[name]))
+    check_strict("cyclonedx", cyclonedx.render(ALL[name]))
+    check_strict("cyclonedx17", cyclonedx.render(ALL[name], "1.7"))
 
 
-@settings(deadline=None)
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(any_facts)
 def test_whatever_the_facts_are_the_document_is_valid(said: BomFacts) -> None:
     check("cyclonedx", cyclonedx.render(said))
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.too_slow])
+@given(any_facts)
+def test_whatever_the_facts_are_so_is_the_document_of_version_1_7(said: BomFacts) -> None:
+    check("cyclonedx17", cyclonedx.render(said, "1.7"))
 
 
 @settings(deadline=None, max_examples=10)
 @given(any_facts)
 def test_whatever_the_facts_are_the_strict_validator_agrees(said: BomFacts) -> None:
     check_strict("cyclonedx", cyclonedx.render(said))
+
+
+def test_version_1_7_says_the_same_under_a_serial_number_of_its_own() -> None:
+    older, newer = rendered(full()), json.loads(cyclonedx.render(full(), "1.7"))
+    different = {key for key in older.keys() | newer.keys() if older.get(key) != newer.get(key)}
+    assert different == {"$schema", "specVersion", "serialNumber"}
+    assert (older["specVersion"], newer["specVersion"]) == ("1.6", "1.7")
 
 
 def test_equal_facts_give_equal_bytes_in_every_process() -> None:
@@ -79,7 +87,7 @@ def test_equal_facts_give_equal_bytes_in_every_process() -> None:
 
 
 @settings(deadline=None, max_examples=25)
-@given(any_facts)
+@given(plain_facts)
 def test_the_order_in_which_files_were_found_does_not_show(said: BomFacts) -> None:
     def backwards(artifact: Artifact) -> Artifact:
         return msgspec.structs.replace(artifact, files=artifact.files[::-1])
@@ -89,36 +97,53 @@ def test_the_order_in_which_files_were_found_does_not_show(said: BomFacts) -> No
 
 
 @settings(deadline=None, max_examples=50)
-@given(any_facts)
+@given(plain_facts)
 def test_a_component_carries_its_own_digest_and_where_it_comes_from(said: BomFacts) -> None:
     document = rendered(said)
-    for part, component in zip(parts(said), [document["metadata"]["component"], *document["components"]], strict=True):
-        digest = part.artifact.digest
+    listed = by_ref(document)
+    for part in parts(said):
+        component, digest = listed[part.ref], part.artifact.digest
         assert [content["content"] for content in component.get("hashes", ())] == ([digest.sha256] if digest else [])
         assert properties(component)["soup:digest:origin"] == (digest.origin if digest else "unknown")
         nested = {(file["name"], file["hashes"][0]["content"]) for file in component.get("components", ())}
         assert nested == {(file.path, file.sha256) for file in part.artifact.files}
 
 
-@settings(deadline=None, max_examples=50)
+@settings(deadline=None, max_examples=30)
 @given(any_facts)
-def test_each_component_stands_once_in_the_graph_and_each_leaf_says_it_is_one(said: BomFacts) -> None:
+def test_each_component_stands_once_in_the_graph_and_the_root_reaches_it(said: BomFacts) -> None:
     document = rendered(said)
-    refs = [component["bom-ref"] for component in components(document)]
-    assert sorted(refs) == sorted({node["ref"] for node in document["dependencies"]})
-    assert len(refs) == len(document["dependencies"])
-    root, *leaves = document["dependencies"]
-    assert root == {"ref": "model", "dependsOn": [component["bom-ref"] for component in document["components"]]}
-    assert all(leaf["dependsOn"] == [] for leaf in leaves)
+    refs = [component["bom-ref"] for component in components(document) if "-file-" not in component["bom-ref"]]
+    files = [component["bom-ref"] for component in components(document) if "-file-" in component["bom-ref"]]
+    graph = {node["ref"]: node["dependsOn"] for node in document["dependencies"]}
+    assert len(graph) == len(document["dependencies"])
+    assert sorted(graph) == sorted([*refs, *files])
+    assert all(graph[file] == [] for file in files)
+    reached, pending = set(), ["model"]
+    while pending:
+        ref = pending.pop()
+        if ref not in reached:
+            reached.add(ref)
+            pending += graph[ref]
+    assert reached == set(refs)
+
+
+@settings(deadline=None, max_examples=30)
+@given(any_facts)
+def test_each_reference_meets_the_one_thing_of_that_name(said: BomFacts) -> None:
+    document = rendered(said)
+    names = [*identifiers(document)]
+    assert len(names) == len(set(names))
+    assert {*references(document), *references_of_claims(document)} <= set(names)
 
 
 @settings(deadline=None, max_examples=50)
-@given(any_facts)
+@given(plain_facts)
 def test_names_come_back_as_they_were_and_never_become_identifiers(said: BomFacts) -> None:
     document = rendered(said)
     root = document["metadata"]["component"]
     assert (root["name"], root["version"], properties(root).get("soup:task")) == (said.name, said.version, said.task)
-    shape = re.compile(r"(model|base|(config|data)-\d+)(-file-\d+)?")
+    shape = re.compile(r"model-listed|environment|(model|base|(config|data|artifact|package|device)-\d+)(-file-\d+)?")
     assert all(shape.fullmatch(component["bom-ref"]) for component in components(document))
 
 
@@ -151,7 +176,7 @@ def test_identity_and_time_are_those_of_the_event() -> None:
 
 def test_the_base_model_is_a_component_and_the_ancestor() -> None:
     document = rendered(SAMPLES["declared"])
-    base, *_ = document["components"]
+    _, base, *_ = document["components"]
     ancestor, *more = document["metadata"]["component"]["pedigree"]["ancestors"]
     assert (base["type"], base["group"], base["name"]) == (
         "machine-learning-model",
@@ -165,13 +190,13 @@ def test_the_base_model_is_a_component_and_the_ancestor() -> None:
 
 @pytest.mark.parametrize("name", ["plain", "a/b/c", "/b", "a/", "/"])
 def test_only_the_form_org_slash_name_is_split(name: str) -> None:
-    base, *_ = rendered(facts(base_model=name))["components"]
+    _, base = rendered(facts(base_model=name))["components"]
     assert ("group" in base, base["name"]) == (False, name)
 
 
 def test_data_sets_are_data_and_the_model_card_refers_to_them() -> None:
     document = rendered(SAMPLES["observed"])
-    kinds = {component["bom-ref"]: component["data"][0]["type"] for component in document["components"][1:]}
+    kinds = {component["bom-ref"]: component["data"][0]["type"] for component in document["components"][2:]}
     assert kinds == {"config-1": "configuration", "data-1": "dataset", "data-2": "dataset"}
     card = document["metadata"]["component"]["modelCard"]
     assert card["modelParameters"]["datasets"] == [{"ref": "data-1"}, {"ref": "data-2"}]
@@ -191,7 +216,7 @@ def test_data_sets_are_data_and_the_model_card_refers_to_them() -> None:
 def test_the_model_card_names_the_approach_only_where_the_task_is_known(
     task: str | None, approach: Json | None
 ) -> None:
-    parameters = rendered(facts(task=task))["metadata"]["component"]["modelCard"]["modelParameters"]
+    parameters = model_card(facts(task=task)).get("modelParameters", {})
     assert parameters.get("approach") == approach
     assert "task" not in parameters
 
@@ -199,8 +224,9 @@ def test_the_model_card_names_the_approach_only_where_the_task_is_known(
 def test_only_a_directory_that_soup_walked_is_called_complete() -> None:
     complete, unknown = rendered(SAMPLES["observed"])["compositions"]
     assert complete == {"aggregate": "complete", "assemblies": ["model"]}
-    assert unknown == {"aggregate": "unknown", "dependencies": ["model"]}
-    assert rendered(SAMPLES["hostile"])["compositions"] == [unknown]
+    others = ["base", "config-1", "data-1", "data-2"]
+    assert unknown == {"aggregate": "unknown", "dependencies": ["model", "model-listed", *others]}
+    assert [each["aggregate"] for each in rendered(SAMPLES["hostile"])["compositions"]] == ["unknown"]
 
 
 @pytest.mark.parametrize(
@@ -232,7 +258,7 @@ ATTACKS: list[tuple[str, Callable[[Json], object], str]] = [
     ("a serial number that is no UUID", lambda d: d.update(serialNumber="urn:uuid:1"), "/serialNumber"),
     ("an invented field", lambda d: d["metadata"].update(invented=1), "/metadata"),
     ("a licence in the wrong case", lambda d: _licence(d).update(id="apache-2.0"), "/metadata/component/licenses"),
-    ("half a hash", lambda d: _hash(d).update(content="ab"), "/components/0/hashes/0/content"),
+    ("half a hash", lambda d: _hash(d).update(content="ab"), "/components/1/hashes/0/content"),
     ("a time that is none", lambda d: d["metadata"].update(timestamp="yesterday"), "/metadata/timestamp"),
     ("a dangling dependency", lambda d: _root(d)["dependsOn"].append("ghost"), "/dependencies/0/dependsOn"),
     ("a dangling data set", lambda d: _datasets(d).append({"ref": "ghost"}), "/metadata/component/modelCard"),
@@ -247,7 +273,7 @@ def _licence(document: Json) -> Json:
 
 
 def _hash(document: Json) -> Json:
-    return document["components"][0]["hashes"][0]
+    return document["components"][1]["hashes"][0]
 
 
 def _root(document: Json) -> Json:
@@ -331,7 +357,7 @@ def test_the_earliest_time_there_is_can_be_told() -> None:
 def test_one_format_does_not_load_the_other_nor_any_slow_validator() -> None:
     code = (
         "import sys; import projections.bom; early = set(sys.modules)\n"
-        "from projections.bom import cyclonedx, validate; from projections.bom.facts import BomFacts\n"
+        "from projections.bom import cyclonedx, validate; from projections.facts import BomFacts\n"
         "from datetime import datetime, UTC\n"
         "said = BomFacts(name='n', version='1', declared_at=datetime(2026, 1, 1, tzinfo=UTC), seed='ab' * 32,"
         " ledger_origin='o', position=1, soup_version='0', command_id='c', license='mit')\n"

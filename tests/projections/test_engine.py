@@ -18,6 +18,7 @@ from projections import catalog, engine, load
 from projections.engine import View
 from projections.query import run
 from tests.projections import ledgers
+from tests.projections import run_ledger as with_run
 from tests.simulator import ROOT, Saboteur, SmallLedger
 
 SQL = Path(catalog.__file__).parent / "sql"
@@ -31,6 +32,17 @@ def ledger(tmp_path_factory: pytest.TempPathFactory) -> SmallLedger:
 @pytest.fixture
 def reader(ledger: SmallLedger):
     with Reader.open_foreign(ledger.path) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def run_ledger(tmp_path_factory: pytest.TempPathFactory) -> SmallLedger:
+    return with_run.make(tmp_path_factory.mktemp("run"))
+
+
+@pytest.fixture
+def later(run_ledger: SmallLedger):
+    with Reader.open_foreign(run_ledger.path) as opened:
         yield opened
 
 
@@ -62,7 +74,7 @@ def test_a_file_describes_its_view_creates_it_and_orders_it_by_position(name: st
     assert 10 < len(catalog.description(name)) < 110
     assert second.startswith("-- Ordered by position")
     assert f"CREATE VIEW {name} AS" in rest
-    assert rest[-1].removesuffix(";").split(".")[-1].split()[-1] == "position"
+    assert key_of(name).split(", ")[0].rpartition(".")[2] == "position"
 
 
 def test_the_digest_changes_with_any_file(monkeypatch: pytest.MonkeyPatch):
@@ -78,12 +90,19 @@ def test_the_digest_changes_with_any_file(monkeypatch: pytest.MonkeyPatch):
     assert catalog.digest() == before
 
 
+def key_of(name: str) -> str:
+    """The columns that a view's file orders its rows by."""
+    return catalog.statement(catalog.VIEWS[name]).rstrip().rstrip(";").rpartition("ORDER BY ")[2]
+
+
 @pytest.mark.parametrize("name", catalog.VIEWS)
-def test_rows_of_a_view_are_in_the_order_of_their_positions(reader: Reader, name: str):
-    with View.of_prefix(reader, reader.size) as view:
-        positions = [position for (position,) in view.rows(f"SELECT position FROM {name}")]
-    assert positions
-    assert positions == sorted(set(positions))
+def test_rows_of_a_view_are_in_the_order_of_their_key_which_is_unique(later: Reader, name: str):
+    columns = [column.rpartition(".")[2] for column in key_of(name).split(", ")]
+    with View.of_prefix(later, later.size) as view:
+        keys = view.rows(f"SELECT {', '.join(columns)} FROM {name}")
+    assert keys
+    assert columns[0] == "position"
+    assert keys == sorted(set(keys))
 
 
 def test_events_are_the_entries_of_the_ledger_each_with_its_header_and_payload(reader: Reader):
@@ -167,6 +186,54 @@ def test_artifacts_keys_queries_and_exports_show_what_was_recorded(reader: Reade
         assert view.rows("SELECT format, entries, checkpoint, files, sha256 FROM exports") == [
             ("sqlite", 16, "note", ["l.db"], [sha(50)])
         ]
+
+
+def test_a_run_its_energy_and_its_evaluations_are_a_row_each(later: Reader):
+    with View.of_prefix(later, later.size) as view:
+        assert view.rows("SELECT run, outcome, output_sha256, steps, error FROM runs") == [
+            (with_run.RUN, "completed", with_run.DONE.digest.sha256, 8, None),
+            (with_run.FAILED, "failed", None, None, "the loss is nan"),
+        ]
+        assert view.rows("SELECT step, metric, value FROM evaluations") == [(4, "loss", 2.75), (8, "loss", 2.5)]
+        assert view.rows("SELECT origin, run, kwh::VARCHAR, co2_g::VARCHAR, zone FROM energy") == [
+            ("observed", with_run.RUN, "0.012500000000", "5.225000000", "DE"),
+            ("declared", None, "0.012500000000", "5.225000000", "DE"),
+        ]
+
+
+def test_one_question_shows_what_a_model_was_made_from(later: Reader):
+    with View.of_prefix(later, later.size) as view:
+        rows = view.rows(
+            "SELECT role, name, version, sha256, origin FROM dependencies WHERE model = 'devils-dictionary'"
+        )
+    begun = with_run.BEGUN
+    assert rows == [
+        ("base", begun.base, begun.base_revision, begun.base_digest.sha256, "observed"),
+        ("config", None, None, begun.config.sha256, "observed"),
+        ("data", None, None, begun.data[0].sha256, "observed"),
+        ("package", "safetensors", "0.6.2", None, "observed"),
+        ("package", "torch", "2.13.0+cpu", None, "observed"),
+        ("package", "sympy", "1.14.0", None, "observed"),
+    ]
+
+
+def test_a_signature_names_its_backend_and_the_documents_that_carry_it(later: Reader):
+    sha = ledgers.sha
+    with View.of_prefix(later, later.size) as view:
+        assert view.rows("SELECT backend, key, payload_sha256, documents FROM signatures") == [
+            ("ed25519", sha(77), sha(30), [sha(31)]),
+            ("ecdsa-p256", "hint", sha(63), [sha(72)]),
+        ]
+        assert view.rows("SELECT kind, signing_key FROM documents WHERE position > 20") == [
+            ("bom.cyclonedx", None),
+            ("bom.spdx3", None),
+            ("bom.cyclonedx.statement", "hint"),
+        ]
+        found = view.rows(
+            "SELECT run, base_revision, artifact_sha256, spdx3_sha256, statements FROM boms WHERE position > 20"
+        )
+        assert found == [(with_run.RUN, with_run.BEGUN.base_revision, [sha(62)], sha(71), [sha(72)])]
+        assert view.rows("SELECT format, parameters FROM artifacts WHERE position > 20") == [("gguf", 5)]
 
 
 def test_a_prefix_shows_its_entries_and_no_other(reader: Reader):

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.trainer.byte_tokens import CHATML
 from trainer import config, observations
 from trainer.errors import TrainerError
 
@@ -52,7 +53,7 @@ def byte_tokenizer(one_thread: Any) -> Any:
     tokenizer.decoder = decoders.ByteLevel()
     # End of turn and padding are one token, as in many published models: masking by padding would lose every end.
     special = {"unk_token": symbols[0], "bos_token": symbols[1], "eos_token": symbols[2], "pad_token": symbols[2]}
-    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, **special)
+    return PreTrainedTokenizerFast(tokenizer_object=tokenizer, chat_template=CHATML, **special)
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +113,7 @@ def soup_yaml(tmp_path: Path, rows: Path) -> Callable[..., bytes]:
         }
         document = {
             "base": str(base),
-            "data": {"train": str(rows), "max_length": 256},
+            "data": {"train": str(rows), "max_length": 256, "val_split": 0.0},
             "output": str(tmp_path / "adapter"),
             "training": settings | (training or {}),
         }

@@ -88,13 +88,6 @@ def without_config(base: Path) -> None:
     (base / "config.json").unlink()
 
 
-def without_chatml(base: Path) -> None:
-    text = (base / "tokenizer.json").read_text().replace("<|im_start|>", "<|start|>")
-    (base / "tokenizer.json").write_text(text)
-    settings = (base / "tokenizer_config.json").read_text().replace("<|im_start|>", "<|start|>")
-    (base / "tokenizer_config.json").write_text(settings)
-
-
 def with_a_prefix_space(base: Path) -> None:
     settings = json.loads((base / "tokenizer.json").read_text())
     settings["pre_tokenizer"]["add_prefix_space"] = True
@@ -117,7 +110,6 @@ def with_too_many_tokens(base: Path) -> None:
         (with_code_of_its_own, ""),
         (as_an_adapter, "is an adapter; merge it"),
         (without_config, "has no config.json"),
-        (without_chatml, "its tokenizer has no <|im_start|>"),
         (with_a_prefix_space, "changes text"),
         (with_too_many_tokens, "the tokenizer has 260 tokens, the model 259"),
         (shutil.rmtree, "not a directory"),

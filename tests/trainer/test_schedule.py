@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trainer.config import Training
-from trainer.schedule import learning_rate, order, planned_steps, windows
+from trainer.schedule import area, computed, learning_rate, order, planned_steps, windows
 
 trainings = st.builds(
     Training,
@@ -19,7 +19,8 @@ trainings = st.builds(
     gradient_accumulation_steps=st.integers(1, 5),
     seed=st.integers(0, 2**32 - 1),
     warmup_ratio=st.floats(0, 1),
-    scheduler=st.sampled_from(["cosine", "linear"]),
+    scheduler=st.sampled_from(["cosine", "linear", "constant"]),
+    data_seed=st.none() | st.integers(0, 9),
     max_steps=st.none() | st.integers(1, 20),
 )
 
@@ -32,6 +33,31 @@ def test_the_order_of_an_epoch_is_known_for_ever() -> None:
 def test_seeds_and_epochs_have_orders_of_their_own() -> None:
     orders = {tuple(order(seed, epoch, 50)) for seed in range(5) for epoch in range(1, 6)}
     assert len(orders) == 25
+
+
+def test_the_order_follows_the_seed_of_the_data_and_where_that_is_left_open_the_seed() -> None:
+    def shown(**seeds: int) -> list[tuple[tuple[int, ...], ...]]:
+        return [window.batches for window in windows(20, Training(epochs=1, **seeds))]  # type: ignore[arg-type]  # ints alone
+
+    assert shown(seed=1) == shown(seed=2, data_seed=1) == shown(data_seed=1) != shown(seed=1, data_seed=2)
+    assert shown(seed=0) == shown(seed=5, data_seed=0)
+
+
+@given(st.lists(st.tuples(st.integers(1, 2), st.integers(1, 50)), min_size=1, max_size=40), trainings)
+def test_what_an_epoch_computes_is_the_area_of_its_batches(shapes: list[tuple[int, int]], training: Training) -> None:
+    whole = training.model_copy(update={"max_steps": None})
+    first = [indices for window in windows(len(shapes), whole) if window.epoch == 1 for indices in window.batches]
+    assert computed(shapes, training) == sum(area([shapes[index] for index in indices]) for indices in first)
+    assert computed(shapes, training) >= sum(height * width for height, width in shapes)
+
+
+def test_the_area_of_a_batch_is_its_sequences_at_the_width_of_the_longest() -> None:
+    assert area([(1, 3), (2, 5)]) == 15
+
+
+def test_a_constant_rate_stays_where_warm_up_took_it() -> None:
+    rates = [learning_rate(step, 10, Training(lr=0.5, warmup_ratio=0.2, scheduler="constant")) for step in range(1, 11)]
+    assert rates == [pytest.approx(0.5 / 3), pytest.approx(1.0 / 3), *[0.5] * 8]
 
 
 @given(st.integers(1, 60), trainings)
@@ -70,7 +96,7 @@ def test_a_rate_is_never_zero_and_never_above_lr(steps: int, training: Training)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("scheduler", ["cosine", "linear"])
+@pytest.mark.parametrize("scheduler", ["cosine", "linear", "constant"])
 def test_without_warm_up_the_rates_are_those_of_transformers(one_thread, scheduler) -> None:
     from transformers import get_scheduler
 

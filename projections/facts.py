@@ -1,9 +1,10 @@
-"""The facts a bill of materials is made of, and nothing else it could be made of.
+"""The facts that documents are made of, and nothing else they could be made of. One record; every renderer reads it.
 
 What is true:
 
-* A digest says where it comes from: `observed` (soup hashed the bytes) or `declared` (an operator typed it).
-* What is not known is absent; nothing here has a default that a reader could take for knowledge.
+* Each fact knows its origin: `observed` (soup saw, hashed or measured it) or `declared` (an operator said so), and the ledger
+  position behind it. What is not known is absent; nothing here has a default that a reader could take for knowledge.
+* Where a thing was both observed and declared, the observation is the fact.
 * A record that exists is sound: digests are 64 lower-case hex digits, times are UTC, texts are encodable as UTF-8, at
   most one model and one base, no path twice. Renderers need not look again.
 * Identifiers inside a document (`Part.ref`) come from role and order, identifiers of a document from the entry that
@@ -17,24 +18,64 @@ from __future__ import annotations
 import re
 from collections import Counter
 from datetime import datetime, timedelta
-from typing import Literal
+from typing import Generic, Literal, TypeVar
 from uuid import UUID, uuid5
 
 from msgspec import Struct
 
+from ledger.events.artifact import ArtifactDescribed
+from ledger.events.document import Parent
+from ledger.events.energy import Energy
+from ledger.events.environment import EnvironmentObserved
+from ledger.events.facts import DatasetStated, Facts, Metric
+from ledger.events.run import RunCompleted, RunStarted
 from projections.errors import InvalidFactsError
 
+T = TypeVar("T")
 Origin = Literal["observed", "declared"]
-Role = Literal["model", "base", "config", "data"]
+Role = Literal["model", "base", "config", "data", "artifact"]
 Kind = Literal["file", "directory"]
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-_ROLES: tuple[Role, ...] = ("model", "base", "config", "data")
+_ROLES: tuple[Role, ...] = ("model", "base", "config", "data", "artifact")
 _HASHED: dict[Kind, str] = {
     "file": "the file's bytes",
     "directory": "one line a file, sorted by path: its SHA-256 in hex, two spaces, its path, newline",
 }
 _NAMESPACE = UUID("3009799a-3dd1-4043-815c-497966d93d59")  # drawn once; UUIDv5 needs one (RFC 9562 section 6.6)
+
+
+class Known(Struct, Generic[T], frozen=True):
+    """A value, where it comes from, and the position (1-based) of the entry that says so."""
+
+    value: T
+    origin: Origin
+    position: int
+
+
+class Reference(Struct, frozen=True, kw_only=True):
+    """Another document of this ledger about the same model: an attestation, by the digest of its envelope."""
+
+    kind: Literal["attestation", "bom"]
+    sha256: str
+    name: str  # file name it was published under, or the document's kind
+    position: int
+
+
+class RunFacts(Struct, frozen=True, kw_only=True):
+    """A recorded run. Times are those of its events; `outcome` is `running` where no end was recorded.
+
+    `command` is the redacted command line that started it, `None` where the ledger does not hold it.
+    """
+
+    started: Known[RunStarted]
+    started_at: datetime
+    completed: Known[RunCompleted] | None = None
+    finished_at: datetime | None = None
+    outcome: Literal["completed", "failed", "running"] = "running"
+    error: str | None = None
+    command: tuple[str, ...] | None = None
+    command_id: str | None = None
 
 
 class Digest(Struct, frozen=True, kw_only=True):
@@ -73,6 +114,9 @@ class Artifact(Struct, frozen=True, kw_only=True):
     size: int | None = None
     kind: Kind | None = None
     files: tuple[FileFact, ...] = ()
+    position: int | None = None
+    described: Known[ArtifactDescribed] | None = None
+    stated: DatasetStated | None = None  # of a data set, where the facts file speaks of it
 
     def __post_init__(self) -> None:
         _require_text(f"{self.role} name", self.name)
@@ -105,6 +149,100 @@ class BomFacts(Struct, frozen=True, kw_only=True):
     task: str | None = None
     license: str | None = None
     artifacts: tuple[Artifact, ...] = ()
+    base_revision: str | None = None
+    stated: Known[Facts] | None = None
+    run: RunFacts | None = None
+    metrics: tuple[Known[Metric], ...] = ()
+    energy: tuple[Known[Energy], ...] = ()
+    environment: Known[EnvironmentObserved] | None = None
+    parent: Known[Parent] | None = None
+    references: tuple[Reference, ...] = ()
+
+    @property
+    def said(self) -> Facts:
+        """What the facts file states; a record without content where there is none."""
+        return self.stated.value if self.stated else Facts()
+
+    def artifact(self, role: Role) -> Artifact | None:
+        """Give the first artifact of a role."""
+        return next((artifact for artifact in self.artifacts if artifact.role == role), None)
+
+    @property
+    def described(self) -> Known[ArtifactDescribed] | None:
+        """What the headers of the model's own files say; else what a further artifact's say."""
+        return next(
+            (
+                each.described
+                for role in ("model", "artifact")
+                for each in self.artifacts
+                if each.role == role and each.described
+            ),
+            None,
+        )
+
+    @property
+    def architecture_family(self) -> Known[str] | None:
+        """For example `llama`: as the files say it, the base's where an adapter's do not, else as stated."""
+        return self._of_files("architecture_family") or self._stated(self.said.model.architecture_family)
+
+    @property
+    def architecture(self) -> Known[str] | None:
+        """For example `LlamaForCausalLM`."""
+        of_run = self.run.started if self.run and self.run.started.value.architecture else None
+        observed = Known(str(of_run.value.architecture), "observed", of_run.position) if of_run else None
+        return self._of_files("architecture") or observed or self._stated(self.said.model.architecture)
+
+    @property
+    def revision(self) -> Known[str] | None:
+        """The base model's exact revision."""
+        if self.run and self.run.started.value.base_revision:
+            return Known(self.run.started.value.base_revision, "observed", self.run.started.position)
+        if self.base_revision:
+            return Known(self.base_revision, "declared", self.position)
+        described = self.described
+        if described and described.value.base_revision:
+            return Known(described.value.base_revision, "observed", described.position)
+        return self._stated(self.said.base.revision)
+
+    @property
+    def licence(self) -> Known[str] | None:
+        """The model's licence as the operator typed it; else as its own files say it."""
+        if self.license:
+            return Known(self.license, "declared", self.position)
+        described = self.described
+        if described and described.value.license:
+            return Known(described.value.license, "observed", described.position)
+        return None
+
+    @property
+    def hyperparameters(self) -> tuple[tuple[str, Known[str]], ...]:
+        """Settings of the run, else of the adapter's configuration; then what was stated beside them. Sorted by name."""
+        found: dict[str, Known[str]] = {
+            name: Known(value, "declared", self.stated.position)
+            for name, value in self.said.training.hyperparameters.items()
+            if self.stated
+        }
+        described = self.described
+        if described:
+            found |= {
+                name: Known(value, "observed", described.position) for name, value in described.value.settings.items()
+            }
+        if self.run:
+            begun = self.run.started
+            found |= {name: Known(value, "observed", begun.position) for name, value in begun.value.settings.items()}
+        return tuple(sorted(found.items()))
+
+    def _of_files(self, field: str) -> Known[str] | None:
+        for role in ("model", "artifact", "base"):
+            for artifact in self.artifacts:
+                known = artifact.described if artifact.role == role else None
+                value = getattr(known.value, field) if known else None
+                if known and value:
+                    return Known(value, "observed", known.position)
+        return None
+
+    def _stated(self, value: str | None) -> Known[str] | None:
+        return Known(value, "declared", self.stated.position) if value and self.stated else None
 
     def __post_init__(self) -> None:
         for field in ("name", "version", "ledger_origin", "soup_version", "command_id"):
