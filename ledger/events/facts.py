@@ -22,7 +22,7 @@ Date = Annotated[str, Meta(pattern=r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9
 """A day, or a second in UTC: 2026-11-22 or 2026-11-22T20:00:00Z."""
 Url = Annotated[str, Meta(pattern=r"\A[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`]{1,2000}\Z")]
 """An absolute URI (RFC 3986)."""
-Email = Annotated[str, Meta(pattern=r"\A[^\s@<>]{1,64}@[^\s@<>]{1,255}\Z")]
+Email = Annotated[str, Meta(pattern=r"\A[^\s@<>\x00-\x1f\x7f-\x9f]{1,64}@[^\s@<>\x00-\x1f\x7f-\x9f]{1,255}\Z")]
 YesNo = Literal["yes", "no"]
 Texts = Annotated[list[Name], Meta(max_length=1000)]
 

@@ -295,7 +295,9 @@ def _web(url: str | None) -> str | None:
 
 
 def _email(addresses: Iterable[str | None]) -> str | None:
-    return next((address for address in addresses if address and _EMAIL.fullmatch(line(address))), None)
+    return next(
+        (address for address in addresses if address and line(address) == address and _EMAIL.fullmatch(address)), None
+    )
 
 
 def _naive(time: datetime | None) -> datetime | None:

@@ -1,4 +1,4 @@
--- one row a verification summary (SLSA VSA): an attestation examined under a policy, and the level it was found to reach
+-- one row a verification summary (SLSA VSA): an attestation examined under a policy, and the level it reached
 -- Ordered by position, which is unique.
 CREATE VIEW summaries AS
 SELECT

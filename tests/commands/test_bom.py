@@ -27,11 +27,20 @@ TOKEN = "ghp_" + "16C7e42F292c6912E7710c838347Ae178B4a"
 def components(document: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """The components of a CycloneDX document by reference, the model itself among them."""
     every = [document["metadata"]["component"], *document["components"]]
-    for component in every:  # where a fact stands in the ledger is no part of the fact
-        component["properties"] = [
-            entry for entry in component.get("properties", []) if entry["name"] != "soup:ledger:position"
-        ]
-    return {component["bom-ref"]: component for component in every}
+    return {component["bom-ref"]: without_positions(component) for component in every}
+
+
+def without_positions(value: Any) -> Any:
+    """Where a fact stands in the ledger is no part of the fact."""
+    if isinstance(value, dict):
+        return {key: without_positions(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [without_positions(item) for item in value if not is_position(item)]
+    return value
+
+
+def is_position(value: Any) -> bool:
+    return isinstance(value, dict) and value.get("name") == "soup:ledger:position"
 
 
 def origin_of(component: dict[str, Any]) -> str:

@@ -6,6 +6,8 @@ import sqlite3
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from projections import kinds
 from tests.runner import BOM, A, Soup, digest, tree_of
@@ -21,6 +23,20 @@ def emitted(soup: Soup) -> Soup:
     return soup
 
 
+def everything(soup: Soup) -> int:
+    """Emit a document of every kind; give how many."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    soup.write("p256.pem", pem).chmod(0o600)
+    soup.write("model/weights", b"weights")
+    p256 = ("--sign", "ecdsa-p256", "--key", "p256.pem")  # its signatures are random: no two are the same
+    soup.ok(*BOM, "--base-sha", A, "--format", "all", *p256, "--output", "n")
+    soup.ok(*BOM, "--base-sha", A, "--spec-version", "1.7", "--sign", "ed25519", "--output", "n17")
+    soup.ok(*ATTEST, *p256, "--bundle", "b.sigstore.json", "--output", "b.json")
+    soup.ok("attest", "model", "model", *p256, "--output", "model.sig")
+    return 6 + 2 + 2 + 1
+
+
 def check(soup: Soup) -> dict[str, Any]:
     found = soup.ok("rebuild", "--check", "--json").json
     assert isinstance(found, dict)
@@ -29,10 +45,11 @@ def check(soup: Soup) -> dict[str, Any]:
 
 def test_every_document_ever_emitted_is_rebuilt_identically(emitted: Soup) -> None:
     emitted.ok(*BOM, "--base-sha", A)  # to standard output
+    count = 4 + everything(emitted)
     found = check(emitted)
-    assert found["counts"] == {"identical": 4}
+    assert found["counts"] == {"identical": count}
     assert {row["kind"] for row in found["documents"]} == set(kinds.DOCUMENTS)
-    assert "4 documents: 4 identical" in emitted.ok("rebuild", "--check").out
+    assert f"{count} documents: {count} identical" in emitted.ok("rebuild", "--check").out
 
 
 def test_a_ledger_without_documents_has_nothing_to_compare(soup: Soup) -> None:
@@ -51,11 +68,11 @@ def test_documents_of_another_renderer_are_not_comparable_and_no_alarm(
     emitted: Soup, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     row = kinds.DOCUMENTS["bom.cyclonedx"]
-    monkeypatch.setitem(kinds.DOCUMENTS, "bom.cyclonedx", row._replace(renderer="cyclonedx/2"))
+    monkeypatch.setitem(kinds.DOCUMENTS, "bom.cyclonedx", row._replace(renderer="cyclonedx/3"))
     found = check(emitted)
     assert found["counts"] == {"identical": 2, "not comparable": 1}
     (odd,) = [row for row in found["documents"] if row["verdict"] != "identical"]
-    assert odd["reason"] == "rendered by cyclonedx/1, this is cyclonedx/2"
+    assert odd["reason"] == "rendered by cyclonedx/2, this is cyclonedx/3"
 
 
 def test_documents_of_an_unknown_kind_are_not_comparable(emitted: Soup, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -87,7 +104,7 @@ def test_other_bytes_from_the_same_renderer_are_an_alarm(emitted: Soup, monkeypa
 def test_an_edited_payload_is_refused_before_it_is_rendered(emitted: Soup) -> None:
     connection = sqlite3.connect(emitted.ledger, isolation_level=None)
     (trigger,) = connection.execute("SELECT sql FROM sqlite_schema WHERE name = 'payloads_keep'").fetchone()
-    (position,) = connection.execute("SELECT rowid FROM entries WHERE topic = 'bom.declared/1'").fetchone()
+    (position,) = connection.execute("SELECT rowid FROM entries WHERE topic = 'bom.declared/2'").fetchone()
     connection.execute("DROP TRIGGER payloads_keep")
     connection.execute(
         'UPDATE payloads SET body = CAST(replace(CAST(body AS TEXT), \'"name":"m"\', \'"name":"n"\') AS BLOB) WHERE position = ?',
