@@ -129,14 +129,9 @@ class Soup:
 
     def _popen(self, command: Sequence[str | bytes | Path], options: dict[str, Any]) -> subprocess.Popen[bytes]:
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
-        return subprocess.Popen(
-            command,
-            cwd=self.work,
-            env=self.clean_environ(),
-            # Whoever started the tests in the background has had interrupts ignored, which children inherit.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509
-            **{**streams, **options},
-        )
+        # Whoever started the tests in the background has had interrupts ignored, which children inherit.
+        before = {"preexec_fn": lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)}
+        return subprocess.Popen(command, cwd=self.work, env=self.clean_environ(), **{**streams, **before, **options})
 
     def killed_at(self, patch: str, *arguments: str | Path) -> None:
         """Run a command that is killed (SIGKILL, so nothing is tidied up) when it reaches `module:Class.method`."""

@@ -20,7 +20,7 @@ Decimal = Annotated[str, Meta(pattern=r"\A-?[0-9]{1,30}(\.[0-9]{1,30})?([eE][+-]
 """A number as decimal text."""
 Date = Annotated[str, Meta(pattern=r"\A[0-9]{4}-[0-9]{2}-[0-9]{2}(T[0-9]{2}:[0-9]{2}:[0-9]{2}Z)?\Z")]
 """A day, or a second in UTC: 2026-11-22 or 2026-11-22T20:00:00Z."""
-Url = Annotated[str, Meta(pattern=r"\A[A-Za-z][A-Za-z0-9+.-]*:[^\s<>\"{}|\\^`]{1,2000}\Z")]
+Url = Annotated[str, Meta(pattern=r"\A[A-Za-z][A-Za-z0-9+.-]*:[^\s\x00-\x1f\x7f-\x9f<>\"{}|\\^`]{1,2000}\Z")]
 """An absolute URI (RFC 3986)."""
 Email = Annotated[str, Meta(pattern=r"\A[^\s@<>\x00-\x1f\x7f-\x9f]{1,64}@[^\s@<>\x00-\x1f\x7f-\x9f]{1,255}\Z")]
 YesNo = Literal["yes", "no"]

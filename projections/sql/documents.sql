@@ -25,7 +25,7 @@ WITH rendered AS (
          arg_max(s.payload->>'$.key', s.position) AS key
   FROM rendered AS r JOIN entries AS s ON s.command = r.command AND s.position < r.position
   WHERE s.type IN ('document.signed/1', 'document.signed/2') AND list_contains(r.streams, s.stream)
-    AND (r.kind LIKE 'attestation%' OR r.kind LIKE '%.statement')   -- a bill of materials itself carries no signature
+    AND (r.kind LIKE 'attestation%' OR r.kind LIKE '%.statement' OR r.kind = 'model-signature')   -- a bill of materials itself carries no signature
   GROUP BY r.position
 )
 SELECT

@@ -6,7 +6,7 @@ WITH carried AS (
   FROM entries AS s JOIN entries AS r ON r.command = s.command AND r.position > s.position
   WHERE s.type IN ('document.signed/1', 'document.signed/2') AND r.type = 'document.rendered/1'
     AND list_contains((r.payload->>'$.streams')::VARCHAR[], s.stream)
-    AND ((r.payload->>'$.kind') LIKE 'attestation%' OR (r.payload->>'$.kind') LIKE '%.statement')
+    AND ((r.payload->>'$.kind') LIKE 'attestation%' OR (r.payload->>'$.kind') LIKE '%.statement' OR (r.payload->>'$.kind') = 'model-signature')
   GROUP BY s.position
 )
 SELECT
@@ -18,9 +18,12 @@ SELECT
   s.payload->>'$.payload_type'                                     AS payload_type,
   s.payload->>'$.payload_sha256'                                   AS payload_sha256,
   (s.payload->>'$.bundle') IS NOT NULL                             AS logged_outside, -- a transparency log has answered
+  m.name                                                           AS model,        -- whose files it signs (OpenSSF Model Signing)
   c.documents,                                                     -- SHA-256 of the envelopes and bundles: a list
   s.command                                                        AS command_id,
   lower(hex(s.hash))                                               AS hash
 FROM entries AS s LEFT JOIN carried AS c ON c.position = s.position
+LEFT JOIN (SELECT command, any_value(payload->>'$.name') AS name FROM entries
+           WHERE type = 'model_signature.declared/1' GROUP BY command) AS m ON m.command = s.command
 WHERE s.type IN ('document.signed/1', 'document.signed/2')
 ORDER BY s.position;

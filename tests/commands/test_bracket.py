@@ -67,7 +67,7 @@ def test_a_command_is_started_before_its_own_events_and_finished_after_them(soup
     assert types == [
         "command.started/1",
         "artifact.declared/1",
-        "bom.declared/1",
+        "bom.declared/2",
         "document.rendered/1",
         "document.published/1",
         "command.finished/1",

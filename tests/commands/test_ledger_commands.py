@@ -385,7 +385,7 @@ def test_the_statements_in_an_exports_readme_find_nothing_wrong_with_it(owner: S
 
 @pytest.mark.parametrize(
     ("old", "new"),
-    [('bom.declared/1\\"', 'bom.declared/2\\"'), ('\\"origin\\":\\"declared', '\\"origin\\":\\"observed')],
+    [('bom.declared/2\\"', 'bom.declared/1\\"'), ('\\"origin\\":\\"declared', '\\"origin\\":\\"observed')],
 )
 def test_the_statements_in_an_exports_readme_find_an_edited_row(owner: Soup, old: str, new: str) -> None:
     owner.ok("ledger", "export", "--format", "jsonl", "--output", "out")

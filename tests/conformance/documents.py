@@ -261,7 +261,7 @@ def keyless(written: Written) -> None:
 def model_signature(written: Written) -> None:
     """The adapter's directory, signed in the form of OpenSSF Model Signing, which wants an EC key."""
     signature = WORK / "adapter.oms.json"
-    soup("adapters", "sign", "adapter", "--backend", "ecdsa-p256", "--key", "ecdsa-p256.pem", "--output", signature)
+    soup("attest", "model", "adapter", "--sign", "ecdsa-p256", "--key", "ecdsa-p256.pem", "--output", signature)
     written.add(signature, "oms", key=public("ecdsa-p256"), subject=WORK / "adapter")
 
 

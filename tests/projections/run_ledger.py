@@ -8,6 +8,7 @@ from msgspec import structs
 
 from ledger.events import Event
 from ledger.events.artifact import ArtifactObserved
+from ledger.events.attestation import SummarizedAttestation, SummaryPolicy, SummarySubject, VsaDeclared
 from ledger.events.base import Digest
 from ledger.events.document import BomDeclared2, DocumentSigned2
 from ledger.events.energy import EnergyDeclared, EnergyMeasured
@@ -24,6 +25,19 @@ assert FACTS.run.completed is not None
 assert FACTS.environment is not None
 BEGUN: RunStarted = FACTS.run.started.value
 DONE: RunCompleted = FACTS.run.completed.value
+SUMMARY = VsaDeclared(
+    subjects=[SummarySubject(name="adapter.safetensors", digest={"sha256": sha(1)})],
+    verifier="https://verifier.example/",
+    resource="pkg:generic/adapter",
+    policy=SummaryPolicy(uri="https://verifier.example/policy-1", sha256=sha(80)),
+    attestation=SummarizedAttestation(
+        name="train.json", uri=None, sha256=sha(31), predicate_type=None, builder=None, signer=None
+    ),
+    result="PASSED",
+    levels=["SLSA_BUILD_LEVEL_1"],
+    reason="the policy asks for level 1",
+    redactions={},
+)
 STREAMS = [stream(7), f"model/{sha(62)}", f"run/{RUN}", stream(5), f"document/{sha(63)}"]
 FAILED = "0195f3a0-0000-7b52-9f0e-3f6f6d0c2b12"
 STATED = FactsDeclared(sha256=sha(60), facts=stated(), redactions={})
@@ -95,9 +109,9 @@ LATER: tuple[tuple[int, tuple[tuple[str, Event], ...]], ...] = (
             (f"document/{sha(72)}", rendered("bom.cyclonedx.statement", ENVELOPE, 72, STREAMS, "/srv/d.intoto.json")),
         ),
     ),
-    (7, ((stream(7), finished(0)),)),  # 41
+    (7, ((stream(7), finished(0)), (stream(8), SUMMARY))),  # 41, 42
 )
-SIZE = 41
+SIZE = 42
 
 
 def make(directory: Path) -> SmallLedger:
