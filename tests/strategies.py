@@ -91,8 +91,8 @@ def _of(info: msgspec.inspect.Type) -> st.SearchStrategy[Any]:  # noqa: C901, PL
             return st.sampled_from(choices)
         case msgspec.inspect.UnionType(types=types):
             return st.one_of([_of(each) for each in types])
-        case msgspec.inspect.ListType(item_type=item):
-            return st.lists(_of(item), max_size=MANY)
+        case msgspec.inspect.ListType(item_type=item, min_length=low, max_length=high):
+            return st.lists(_of(item), min_size=low or 0, max_size=MANY if high is None else min(MANY, high))
         case msgspec.inspect.DictType(key_type=key, value_type=item):
             return st.dictionaries(_of(key), _of(item), max_size=MANY)
         case _:
