@@ -190,6 +190,7 @@ class BaseStated(_Stated, frozen=True, kw_only=True):
 
     revision: Name | None = None
     license: Name | None = None
+    copyright: Text | None = None
     description: Text | None = None
     supplier: Organization | None = None
     released: Date | None = None

@@ -237,6 +237,7 @@ def _base(facts: BomFacts, part: Part) -> _Told:
         "group": group,
         "name": name,
         "description": said.description,
+        "copyright": said.copyright,
         "purl": purl_of(said.purl),
         "supplier": organisation(said.supplier) if said.supplier else None,
         "external_references": [*_reference_to(said.url, ExternalReferenceType.WEBSITE)],

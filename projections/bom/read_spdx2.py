@@ -63,7 +63,9 @@ _FIELDS = {
     "downloadLocation": "location",
     "primaryPackagePurpose": "purpose",
 }
-_OF_THE_WHOLE = ("version", "supplier", "licence", "released")
+_OF_THE_WHOLE = ("version", "supplier", "licence", "licence_concluded", "copyright", "released")
+_PARTS = ("file/model/", "file/base/", "file/data/", "file/config/")
+_LICENCES = {"licenseDeclared": "licence", "licenseConcluded": "licence_concluded"}
 _LINKS = {"homepage": "website", "url": "security-policy", "advisory": "advisories"}
 
 Edges = dict[str, list[tuple[str, str]]]
@@ -180,12 +182,11 @@ def _name(element: Json) -> str | None:
 
 
 def _element(element: Json, about: str, where: str, found: Collector, licences: dict[str, str | None]) -> None:
-    """Take what a package or a file says of itself, which for the model's own files repeats who supplies the model."""
-    repeated = _OF_THE_WHOLE if about.startswith("file/model/") else ()
+    """Take what a package or a file says of itself, which for a file of a part repeats what is said of the part."""
+    repeated = _OF_THE_WHOLE if about.startswith(_PARTS) else ()
     found.add(about, "name", _name(element), f"{where}/name")
-    for member, name in _FIELDS.items():
-        if name not in repeated:
-            found.add(about, name, element.get(member), f"{where}/{member}")
+    for member in [member for member, name in _FIELDS.items() if name not in repeated]:
+        found.add(about, _FIELDS[member], element.get(member), f"{where}/{member}")
     found.add(about, "link", element.get("homepage"), f"{where}/homepage", key="website")
     found.add(about, "released", day(element.get("releaseDate")), f"{where}/releaseDate")
     found.add(about, "built", day(element.get("builtDate")), f"{where}/builtDate")
@@ -194,8 +195,8 @@ def _element(element: Json, about: str, where: str, found: Collector, licences: 
         if name not in repeated:
             found.add(about, name, agent, f"{where}/{member}")
             found.add(about, "contact", contact, f"{where}/{member}")
-    for member, name in (("licenseDeclared", "licence"), ("licenseConcluded", "licence_concluded")):
-        said = element.get(member)
+    for member, name in _LICENCES.items():
+        said = element.get(member) if name not in repeated else None
         found.add(about, name, licences.get(string(said)) or said, f"{where}/{member}")
     for each, there in records(element.get("externalRefs"), f"{where}/externalRefs"):
         kind = string(each.get("referenceType"))

@@ -101,6 +101,10 @@ def _creators(facts: BomFacts) -> Iterator[Actor]:
 def _relationships(facts: BomFacts, found: tuple[Part, ...]) -> Iterator[Relationship]:
     model, *others = found
     yield Relationship(_DOCUMENT, RelationshipType.DESCRIBES, spdx_id(model.ref))
+    # What the model was made from is described, too: readers that follow only the commonest relations find nothing else.
+    for part in others:
+        if part.artifact.role != "base":
+            yield Relationship(_DOCUMENT, RelationshipType.DESCRIBES, spdx_id(part.ref))
     yield from (_to_model(facts, spdx_id(model.ref), part) for part in others)
     for part in found:
         for ref, _ in part.files:

@@ -154,14 +154,17 @@ def part_package(facts: BomFacts, part: Part, licences: Licences, annotator: Ann
     return package
 
 
+_INHERITED = ("supplier", "versionInfo", "licenseConcluded", "licenseDeclared", "copyrightText")
+
+
 def file_package(ref: str, file: FileFact, inside: Json, annotator: Annotator) -> Json:
-    """Return the package of one file of a directory: of the version and by the supplier of the package that it is `inside` of.
+    """Return the package of one file of a directory: what is known of the package that it is `inside` of holds for it, too.
 
     A dict of our own: there may be thousands.
     """
     remarks = [Entry("digest:origin", "observed"), Entry("size", str(file.size)), *_full_name(file.path)]
     return {
-        **{field: inside[field] for field in ("supplier", "versionInfo") if field in inside},
+        **{field: inside[field] for field in _INHERITED if field in inside},
         "SPDXID": spdx_id(ref),
         "name": line(file.path),
         "downloadLocation": "NOASSERTION",

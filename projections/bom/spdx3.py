@@ -126,13 +126,17 @@ def _add_build(graph: Graph, facts: BomFacts, run: RunFacts, found: tuple[Part, 
     graph.relate(Relation(build, "usesTool", (tool,), completeness="noAssertion", scope="build"))
 
 
+_BESIDE = ("config", "data", "artifact")
+
+
 def _add_collections(graph: Graph, facts: BomFacts, found: tuple[Part, ...], listed: list[str]) -> None:
     profiles = [spdx.ProfileIdentifierType.NAMED_INDIVIDUALS[name] for name in _profiles(facts, found)]
     sbom = graph.add(
         spdx.software_Sbom,
         "sbom",
         name=f"{facts.name}-{facts.version}",
-        rootElement=[graph.iri("model")],
+        # What it was made from stands beside the model: no relation of the tree of packages leads to it.
+        rootElement=[graph.iri("model"), *_iris(graph, [part for part in found if part.artifact.role in _BESIDE])],
         element=listed,
         profileConformance=profiles,
         software_sbomType=[spdx.software_SbomType.NAMED_INDIVIDUALS[name] for name in _kinds(facts)],

@@ -231,6 +231,7 @@ def _about_base(facts: BomFacts, part: Part) -> About:
         version=revision.value if revision else None,
         licence=(described.value.license if described else None) or said.license,
         concluded=said.license,
+        copyright=said.copyright,
         description=said.description,
         supplier=said.supplier,
         originator=said.supplier,

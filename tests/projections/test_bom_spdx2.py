@@ -101,6 +101,9 @@ def test_a_package_carries_its_own_digest_and_where_it_comes_from(said: BomFacts
 def test_relations_point_the_right_way() -> None:
     assert relations(rendered(SAMPLES["observed"])) == [
         ("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-model"),
+        ("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-config-1"),
+        ("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-data-1"),
+        ("SPDXRef-DOCUMENT", "DESCRIBES", "SPDXRef-data-2"),
         ("SPDXRef-model", "DESCENDANT_OF", "SPDXRef-base"),
         ("SPDXRef-config-1", "BUILD_DEPENDENCY_OF", "SPDXRef-model"),
         ("SPDXRef-data-1", "BUILD_DEPENDENCY_OF", "SPDXRef-model"),
@@ -294,7 +297,11 @@ ATTACKS: list[tuple[str, Callable[[Json], object], str]] = [
         "/relationships/1",
     ),
     ("a misnamed comment", lambda d: d["annotations"][0].update(annotationComment="x"), "/annotations/0"),
-    ("nothing described", lambda d: d["relationships"].pop(0), "/relationships"),
+    (
+        "nothing described",
+        lambda d: d.update(relationships=[r for r in d["relationships"] if r["relationshipType"] != "DESCRIBES"]),
+        "/relationships",
+    ),
     ("a space in the namespace", lambda d: d.update(documentNamespace="https://a/b c"), "/documentNamespace"),
     ("a fragment in the namespace", lambda d: d.update(documentNamespace="https://a/b#c"), "/documentNamespace"),
     ("half a checksum", lambda d: d["packages"][1]["checksums"][0].update(checksumValue="ab"), "/packages/1/checksums"),

@@ -154,10 +154,10 @@ def test_identity_and_time_are_those_of_the_event() -> None:
     assert found[short(creation["createdUsing"])[0]]["name"] == "soup-0.1.0"
 
 
-def test_a_document_describes_one_sbom_which_describes_the_model() -> None:
+def test_a_document_describes_one_sbom_which_describes_the_model_and_what_it_was_made_from() -> None:
     found = graph(full())
     assert short(found["document"]["rootElement"]) == ["sbom"]
-    assert short(found["sbom"]["rootElement"]) == ["model"]
+    assert short(found["sbom"]["rootElement"]) == ["model", "config-1", "data-1", "artifact-1"]
     everything = {name for name, element in found.items() if element["type"] not in ("CreationInfo", "SpdxDocument")}
     assert set(short(found["document"]["element"])) == everything
 
