@@ -66,8 +66,9 @@ YAML
 say "Bills of materials, CycloneDX and SPDX. Soup hashes model, data and configuration: the digests are observed, not typed."
 echo "The first command of all makes the keys and founds the ledger."
 expect 0 soup bom emit --name smollm2-135m-instruct --version 0.1.2 --base-model HuggingFaceTB/SmolLM2-135M --task sft \
-  --license apache-2.0 --model model.gguf --data rows.jsonl --config soup.yaml --format both --output bom/smollm2
+  --license apache-2.0 --model model.gguf --data rows.jsonl --config soup.yaml --format all --sign ed25519 --output bom/smollm2
 expect 0 soup bom verify bom/smollm2.cdx.json
+expect 0 soup bom show bom/smollm2.spdx3.json
 
 say "A signed attestation: in-toto Statement v1, SLSA provenance v1, in a DSSE envelope"
 expect 0 soup attest emit --stage publish --subject model.gguf --builder soup-demo --invocation tests/demo.sh \
@@ -106,10 +107,10 @@ from pathlib import Path
 
 file = Path(sys.argv[1])
 content = file.read_bytes()
-known = b'"license":"'  # of the payload of bom.declared
+known = b'"license":"apache-2.0","model":{'  # of the payload of bom.declared
 if content.count(known) != 1:
     sys.exit("the payload is not where it should be")
-at = content.index(known) + len(known)
+at = content.index(known) + len(b'"license":"')
 print(f"byte {at}: {content[at : at + 1]!r} becomes {bytes([content[at] ^ 3])!r}")
 file.write_bytes(content[:at] + bytes([content[at] ^ 3]) + content[at + 1 :])
 PYTHON
