@@ -198,6 +198,16 @@ class BaseStated(_Stated, frozen=True, kw_only=True):
     url: Url | None = None
 
 
+class ConfigStated(_Stated, frozen=True, kw_only=True):
+    """The training configuration, as a file of its own."""
+
+    version: Name | None = None
+    license: Name | None = None
+    copyright: Text | None = None
+    description: Text | None = None
+    supplier: Organization | None = None
+
+
 class SecurityStated(_Stated, frozen=True, kw_only=True):
     """How the model is protected, and where its vulnerabilities are told."""
 
@@ -222,6 +232,7 @@ class Facts(_Stated, frozen=True, kw_only=True):
     training: TrainingStated = TrainingStated()
     metrics: Annotated[list[Metric], Meta(max_length=1000)] = []
     base: BaseStated = BaseStated()
+    config: ConfigStated = ConfigStated()
     data: Annotated[list[DatasetStated], Meta(max_length=1000)] = []
     security: SecurityStated = SecurityStated()
     document: DocumentStated = DocumentStated()

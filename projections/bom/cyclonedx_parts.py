@@ -280,6 +280,18 @@ def _data(facts: BomFacts, part: Part) -> _Told:
     return _told(declared, [*more, *_read_of_data(facts, part)], licence_of=licence_of)
 
 
+def _config(facts: BomFacts, _part: Part) -> _Told:
+    said = facts.said.config
+    declared = {
+        "version": said.version,
+        "description": said.description,
+        "copyright": said.copyright,
+        "supplier": organisation(said.supplier) if said.supplier else None,
+    }
+    position = facts.stated.position if facts.stated else facts.position
+    return _told(declared, [], licence_of=Known(said.license, "declared", position) if said.license else None)
+
+
 def _plain(_facts: BomFacts, _part: Part) -> _Told:
     return _Told({}, {}, [])
 
@@ -287,7 +299,7 @@ def _plain(_facts: BomFacts, _part: Part) -> _Told:
 _TOLD: dict[Role, Callable[[BomFacts, Part], _Told]] = {
     "model": _model,
     "base": _base,
-    "config": _plain,
+    "config": _config,
     "data": _data,
     "artifact": _plain,
 }

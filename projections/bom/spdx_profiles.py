@@ -89,6 +89,8 @@ def about(facts: BomFacts, part: Part) -> About:
         return _about_model(facts, part)
     if part.artifact.role == "base":
         return _about_base(facts, part)
+    if part.artifact.role == "config":
+        return _about_config(facts, part)
     stated, described = part.artifact.stated, part.artifact.described
     if stated is None:
         return About(part.name, licence=described.value.license if described else None)
@@ -239,6 +241,19 @@ def _about_base(facts: BomFacts, part: Part) -> About:
         homepage=said.url,
         download=said.url,
         released=moment(said.released),
+    )
+
+
+def _about_config(facts: BomFacts, part: Part) -> About:
+    said = facts.said.config
+    return About(
+        part.name,
+        version=said.version,
+        licence=said.license,
+        concluded=said.license,
+        copyright=said.copyright,
+        description=said.description,
+        supplier=said.supplier,
     )
 
 

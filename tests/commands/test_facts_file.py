@@ -122,7 +122,7 @@ def test_null_means_not_stated(tmp_path: Path) -> None:
 REFUSED = {
     "model: {suplier: {name: x}}": ("model.suplier is not a known key", "did you mean 'supplier'?"),
     "modle: {}": ("modle is not a known key", "did you mean 'model'?"),
-    "zzz: 1": ("zzz is not a known key", "known here: base, considerations"),
+    "zzz: 1": ("zzz is not a known key", "known here: base, config"),
     "model: x": ("model must be a table of keys and values, not 'x'", ""),
     "model: {types: transformer}": ("model.types must be a list, not 'transformer'", ""),
     "model: {types: [[a]]}": ("model.types[0] must be text, not a list", ""),
