@@ -16,8 +16,10 @@ from commands.errors import AlteredEvidence, Findings, Incomplete, UsageProblem,
 from commands.record import Session, printable
 from commands.runs import Run, completed, find_run
 from commands.signing import Signing, from_options, sign, signing_options
+from ledger.events.artifact import ArtifactObserved
 from ledger.events.base import Digest, Event
 from ledger.events.document import BomDeclared2, DocumentRendered, Parent
+from ledger.events.facts import FactsDeclared
 from ledger.reader import Reader
 
 FORMATS: dict[str, tuple[str, ...]] = {
@@ -103,6 +105,11 @@ def emit(session: Session, **options: Any) -> None:
         demand_different(seen)
         events = decide(session.stream, options, seen, run, _redact(session), _others(options))
         streams = list(dict.fromkeys([session.stream, *(stream for stream, _ in events), *_context(reader, run, seen)]))
+    for name in unmatched(events, run):
+        click.echo(
+            f"soup: warning: the facts file speaks of the data {quoted(name)}, which is none of the data given",
+            err=True,
+        )
     commit = session.append(events)
     position = commit.head.size
     if signing is not None:
@@ -182,6 +189,20 @@ def decide(
     events = [event for item in seen for event in item.events]
     events += [(stream, other) for other in others if not isinstance(other, Parent)]
     return [*events, (stream, declared)]
+
+
+def unmatched(events: Sequence[tuple[str, Event]], run: Run | None) -> list[str]:
+    """Give the data sets that a facts file speaks of, and that are no input by name or digest: nothing would say them."""
+    stated = [data.match for _, event in events if isinstance(event, FactsDeclared) for data in event.facts.data]
+    if not stated:
+        return []
+    known = {data.name for data in run.started.data} if run else set()
+    for _, event in events:
+        if isinstance(event, ArtifactObserved):
+            known |= {event.sha256, event.path.rstrip("/").rpartition("/")[2]}
+        elif isinstance(event, BomDeclared2):
+            known |= {digest.sha256 for digest in event.data}
+    return [name for name in stated if name not in known]
 
 
 def _others(options: Mapping[str, Any]) -> list[Any]:

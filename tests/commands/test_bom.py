@@ -461,3 +461,11 @@ def test_inputs_out_of_reach_are_findings(emitted: Soup) -> None:
 def test_an_attestation_is_no_bill_of_materials(soup: Soup) -> None:
     soup.ok("attest", "emit", "--stage", "train", "--subject", "x", "--sha", A, "--builder", "b", "--output", "a.json")
     assert soup("bom", "verify", "a.json").code == 4
+
+
+def test_a_facts_file_that_speaks_of_other_data_is_said_to(soup: Soup) -> None:
+    soup.write("rows.jsonl", "{}")
+    soup.write("facts.yaml", "data: [{match: rows.jsonl, license: mit}, {match: lines.jsonl}]")
+    outcome = soup.ok(*BOM, "--data", "rows.jsonl", "--facts", "facts.yaml")
+    assert "'lines.jsonl', which is none of the data given" in outcome.err
+    assert "'rows.jsonl'" not in outcome.err

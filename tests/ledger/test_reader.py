@@ -48,16 +48,17 @@ def test_a_foreign_ledger_is_read_without_a_trace(ledger: SmallLedger, listing: 
 
 
 def test_a_foreign_ledger_that_is_being_written_is_read_with_its_wal_and_without_a_trace(
-    ledger: SmallLedger, listing: Listing
+    ledger: SmallLedger, listing: Listing, tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    temporary = tmp_path_factory.mktemp("temporary")  # of our own: other tests copy ledgers at the same time
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
     writer = ledger.open()
     writer.append(COMMAND_A, [("run/new", declared(1))])
     before = listing(ledger.path.parent)
     assert "ledger.db-wal" in [each[0] for each in before]
-    temporary = set(Path(tempfile.gettempdir()).glob("soup-ledger-*"))
     assert read_all(ledger) == SIZE + 1
     assert listing(ledger.path.parent) == before
-    assert not set(Path(tempfile.gettempdir()).glob("soup-ledger-*")) - temporary
+    assert list(temporary.iterdir()) == []
     writer.close()
 
 
