@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from commands.cli import recorded
-from commands.errors import UsageProblem
+from commands.errors import InputError, UsageProblem, quoted
 from commands.record import Session, printable
 from commands.signing import from_options, sign, signing_options
 from ledger.events.artifact import ArtifactObserved
@@ -34,8 +34,8 @@ def model(session: Session, path: Path, output: Path, force: bool, **options: An
     from commands.emit import aim_all, origin_of
     from commands.emit import emit as emit_documents
     from commands.observe import ObservedDirectory, observe
+    from projections.attestation.envelope import PAYLOAD_TYPE
     from projections.attestation.oms import statement
-    from projections.attestation.statement import PAYLOAD_TYPE
     from projections.documents import sources
 
     signing = from_options(options)
@@ -64,13 +64,25 @@ def model(session: Session, path: Path, output: Path, force: bool, **options: An
 def _events(session: Session, path: Path, sha256: str, size: int, files: Any) -> tuple[Event, Event]:
     from commands.emit import recorded_path
 
+    name = path.resolve().name
+    hidden = next(
+        (each for each in (name, *(file.path for file in files or ())) if _clean(session, each) != each), None
+    )
+    if hidden is not None:
+        raise InputError(
+            f"the name {quoted(hidden)} holds what may not be recorded, and the signature must name its file as it is",
+            "rename the file: no e-mail addresses, tokens or bytes that are not UTF-8",
+        )
     seen = ArtifactObserved(
         role="subject",
         path=recorded_path(session, path),
         kind="file" if files is None else "directory",
         sha256=sha256,
         size=size,
-        files=[FileDigest(path=printable(file.path), sha256=file.sha256, size=file.size) for file in files or ()],
+        files=[FileDigest(path=file.path, sha256=file.sha256, size=file.size) for file in files or ()],
     )
-    name = printable(session.redactor.text(path.resolve().name))[:1024] or "model"
     return seen, ModelSignatureDeclared(name=name, digest=sha256)
+
+
+def _clean(session: Session, name: str) -> str:
+    return printable(session.redactor.text(name))

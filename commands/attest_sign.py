@@ -69,7 +69,8 @@ def deliver(session: Session, road: Road, events: Sequence[tuple[str, Event]], s
 
 def _statement(session: Session, streams: Sequence[str], position: int) -> tuple[str, bytes]:
     from commands.emit import origin_of
-    from projections.attestation.statement import PAYLOAD_TYPE, statement
+    from projections.attestation.envelope import PAYLOAD_TYPE
+    from projections.attestation.statement import statement
     from projections.documents import sources
 
     with session.reader() as reader:

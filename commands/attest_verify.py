@@ -19,7 +19,7 @@ from typing import Any
 from commands.errors import AlteredEvidence, InputError, quoted
 from commands.observe import observe
 from commands.signing.verify import Verified, verify_keyed, verify_keyless
-from projections.attestation.statement import PAYLOAD_TYPE, STATEMENT_TYPE
+from projections.attestation.envelope import PAYLOAD_TYPE, STATEMENT_TYPE
 
 
 def verified_statement(file: Path, trusted: Sequence[bytes], artifact: Path | None) -> dict[str, Any]:

@@ -31,10 +31,6 @@ FORMATS: dict[str, tuple[str, ...]] = {
 }
 SPEC_VERSIONS = {"1.6": "bom.cyclonedx", "1.7": "bom.cyclonedx17"}
 KINDS = ("bom.cyclonedx", "bom.cyclonedx17", "bom.spdx", "bom.spdx3")
-FORM_OF = {
-    "bom.cyclonedx": "cyclonedx", "bom.cyclonedx17": "cyclonedx17", "bom.spdx": "spdx2", "bom.spdx3": "spdx3"
-}  # fmt: skip
-"""Kind of document -> the form of the statement about it."""
 MAX_NAME = 1024
 A_PATH = click.Path(path_type=Path)
 
@@ -283,13 +279,13 @@ def _signing(options: Mapping[str, Any]) -> Signing | None:
 def _sign_all(session: Session, signing: Signing, kinds: Sequence[str], streams: list[str], position: int) -> int:
     """Sign a statement about each document, as the ledger gives it now; add the streams that hold the signatures."""
     from commands.emit import origin_of
-    from projections.attestation.statement import PAYLOAD_TYPE
+    from projections.attestation.envelope import PAYLOAD_TYPE
     from projections.bom.statement import payload
     from projections.documents import sources
 
     for kind in kinds:
         with session.reader() as reader:
-            body = payload(FORM_OF[kind], sources(reader, origin_of(session), streams, position))
+            body = payload(kind, sources(reader, origin_of(session), streams, position))
         signed = sign(session, signing, PAYLOAD_TYPE, body)
         streams.append(f"document/{signed.payload_sha256}")
         position = session.append([(streams[-1], signed)]).head.size

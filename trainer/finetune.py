@@ -5,6 +5,8 @@ What is true of a run:
 - nothing is trained before `RunStarted` has been observed, nothing stands at the output before `OutputStaged` has been;
 - the loss of a step is the mean over all supervised tokens of its accumulation window, however they fall into batches
   (a mean of means is biased: transformers issue 34191);
+- what is held out is measured after each epoch (or every `eval_steps`) and at the end, and never trained on;
+- a setting that this loop does not follow is refused before anything is loaded;
 - a loss or gradient that is not finite is observed, and ends the run before the optimizer moves;
 - the same inputs in the same environment give the same bits.
 
@@ -15,7 +17,8 @@ second device. Importing this module loads torch: call `trainer.determinism.befo
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import tee, zip_longest
 
 import torch
 from peft import PeftModel
@@ -23,10 +26,11 @@ from torch.nn.functional import cross_entropy
 from torch.nn.utils import clip_grad_norm_
 
 from trainer import checkpoint, data, determinism, model, schedule
-from trainer.config import Config
-from trainer.errors import NonFiniteError
+from trainer.config import Config, Training
+from trainer.errors import ConfigError, NonFiniteError
 from trainer.observations import (
     DataBound,
+    Evaluated,
     NonFinite,
     Observation,
     Outcome,
@@ -47,6 +51,7 @@ def finetune(config: Config, observe: Observer) -> Outcome:
     passes through. In each case nothing new is left at the output, unless it was `RunCompleted` that `observe` refused.
     Deterministic algorithms stay switched on in this process.
     """
+    _demand_supported(config)
     with checkpoint.staged(config.output) as staging:
         determinism.arrange()
         base = model.load(config)
@@ -63,7 +68,7 @@ def finetune(config: Config, observe: Observer) -> Outcome:
                 environment=determinism.environment(),
             )
         )
-        steps = _train(config, adapted, dataset.train, base.tokens.padding, observe)
+        steps = _train(config, adapted, dataset, base.tokens.padding, observe)
         files, tensors = checkpoint.save(adapted, staging)
         observe(OutputStaged(files, tensors))
         staging.publish()
@@ -81,15 +86,15 @@ def finetune(config: Config, observe: Observer) -> Outcome:
     return outcome
 
 
-def _train(
-    config: Config, adapted: PeftModel, rows: Sequence[data.Unit], padding: int, observe: Observer
-) -> list[Step]:
-    training, loss_sum = config.training, _LOSSES[config.task]
+def _train(config: Config, adapted: PeftModel, dataset: data.Dataset, padding: int, observe: Observer) -> list[Step]:
+    training, loss_sum, rows = config.training, _LOSSES[config.task], dataset.train
     planned = schedule.planned_steps(len(rows), training)
     parameters = [parameter for parameter in adapted.parameters() if parameter.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=training.lr, weight_decay=training.weight_decay)
     steps: list[Step] = []
-    for window in schedule.windows(len(rows), training):
+    windows, ahead = tee(schedule.windows(len(rows), training))
+    next(ahead, None)
+    for window, following in zip_longest(windows, ahead):
         batches = [data.batch([rows[index] for index in indices], padding) for indices in window.batches]
         shown = data.batches_sha256(batches)
         supervised = sum(batch.supervised for batch in batches)
@@ -124,7 +129,31 @@ def _train(
         )
         steps.append(step)
         observe(step)
+        if dataset.evaluation and _is_due(training, window, following):
+            observe(_evaluate(config, adapted, dataset.evaluation, padding, window.step))
     return steps
+
+
+def _is_due(training: Training, window: schedule.Window, following: schedule.Window | None) -> bool:
+    """Tell whether what is held out is evaluated after this step: as often as asked for, and at the end of the run."""
+    if following is None:
+        return True
+    every = training.eval_steps
+    return following.epoch > window.epoch if every is None else window.step % every == 0
+
+
+def _evaluate(config: Config, adapted: PeftModel, units: Sequence[data.Unit], padding: int, step: int) -> Evaluated:
+    """Measure the loss on `units`. Draws no random number, so that training goes on as if nobody had looked."""
+    size, loss_sum = config.training.batch_size, _LOSSES[config.task]
+    batches = [data.batch(units[start : start + size], padding) for start in range(0, len(units), size)]
+    supervised = sum(batch.supervised for batch in batches)
+    adapted.eval()
+    try:
+        with torch.no_grad():
+            loss = sum(loss_sum(adapted, batch).item() for batch in batches) / supervised
+    finally:
+        adapted.train()
+    return Evaluated(step, loss, float(loss).hex(), supervised)
 
 
 def _next_token_loss(adapted: PeftModel, batch: data.Batch) -> torch.Tensor:
@@ -143,6 +172,23 @@ _LOSSES: dict[str, Callable[[PeftModel, data.Batch], torch.Tensor]] = {
     "pretrain": _next_token_loss,
     "sft": _next_token_loss,
 }
+
+
+# What soup.yaml may say and this loop does not do: it is refused, since ignoring it would be a lie about the run.
+_NOT_YET: Mapping[str, Callable[[Config], bool]] = {
+    "task": lambda config: config.task not in _LOSSES,
+    "training.lora.r": lambda config: config.training.lora.r == 0,
+    "training.precision": lambda config: config.training.precision != "fp32",
+    "training.gradient_checkpointing": lambda config: config.training.gradient_checkpointing,
+    "training.save_steps": lambda config: "save_steps" in config.training.model_fields_set,
+    "co2": lambda config: config.co2 is not None,
+}
+
+
+def _demand_supported(config: Config) -> None:
+    found = [f"{key}: this value is not supported yet" for key, asked in _NOT_YET.items() if asked(config)]
+    if found:
+        raise ConfigError(found)
 
 
 def _demand_finite(quantity: str, value: float, step: int, shown: str, observe: Observer) -> None:

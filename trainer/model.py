@@ -72,7 +72,13 @@ def adapt(base: Base, lora: Lora, seed: int) -> tuple[PeftModel, ModelBound]:
     weights = checkpoint.tensors_sha256(base.model.state_dict())
     targets = "all-linear" if lora.target_modules == "auto" else list(lora.target_modules)
     wanted = LoraConfig(
-        task_type="CAUSAL_LM", r=lora.r, lora_alpha=lora.alpha, lora_dropout=lora.dropout, target_modules=targets
+        task_type="CAUSAL_LM",
+        r=lora.r,
+        lora_alpha=lora.alpha,
+        lora_dropout=lora.dropout,
+        target_modules=targets,
+        use_dora=lora.use_dora,
+        use_rslora=lora.use_rslora,
     )
     try:
         with warnings.catch_warnings():

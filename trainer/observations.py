@@ -144,6 +144,16 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True)
+class Evaluated:
+    """The model as it is after `step`, on the rows that are held out."""
+
+    step: int  # 1-based
+    loss: float  # mean over their supervised tokens, in nats
+    loss_hex: str
+    supervised: int  # tokens that carry loss
+
+
+@dataclass(frozen=True, slots=True)
 class NonFinite:
     """The `quantity` ('loss' or 'gradient norm') of a step is NaN or infinite: the step is not taken, the run ends."""
 
@@ -184,5 +194,5 @@ class RunCompleted:
     tensors_sha256: str
 
 
-Observation = Warned | RunStarted | Step | NonFinite | OutputStaged | RunCompleted
+Observation = Warned | RunStarted | Step | Evaluated | NonFinite | OutputStaged | RunCompleted
 Outcome = RunCompleted

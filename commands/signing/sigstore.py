@@ -20,7 +20,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from commands.errors import CommandError, InputError, UsageProblem, quoted
 from commands.observe import read_small
@@ -28,6 +28,7 @@ from commands.record import printable
 from commands.signing import Signing
 from commands.terminal import neutral
 from ledger.events.document import DocumentSigned2
+from projections.attestation.envelope import PAYLOAD_TYPE  # the one type that sigstore's DSSE signs
 
 if TYPE_CHECKING:
     from cryptography.x509 import Certificate
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
 
     from commands.record import Session
 
-PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"  # the one type that sigstore's DSSE signs
 MAX_TRUST_CONFIG = 1_048_576  # bytes; the public instance's has nine thousand
 MAX_PAYLOAD = 700_000  # bytes; in base64, with certificate and proofs, it still fits the event that records the bundle
 MAX_REASON = 160  # characters

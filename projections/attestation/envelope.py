@@ -18,7 +18,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from hashlib import sha256
 
 from ledger import dsse
@@ -26,6 +26,8 @@ from ledger.events.document import DocumentSigned, DocumentSigned2
 from ledger.reader import Record
 from projections.errors import ProjectionError
 
+PAYLOAD_TYPE = "application/vnd.in-toto+json"
+STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 BUNDLE_TYPE = "application/vnd.dev.sigstore.bundle.v0.3+json"
 
 Signed = DocumentSigned | DocumentSigned2
@@ -57,6 +59,11 @@ def envelope(signed: Signed, payload: bytes) -> bytes:
 
 def bundle(signed: Signed, payload: bytes) -> bytes:
     """Render the Sigstore bundle v0.3 and a newline, or the recorded bundle as it is. Raises ProjectionError."""
+    return bundle_under(lambda public: (hint := _base64(sha256(_spki(public)).digest()), hint), signed, payload)
+
+
+def bundle_under(name: Callable[[str], tuple[str, str]], signed: Signed, payload: bytes) -> bytes:
+    """As `bundle`, for a key that others name otherwise: `name` gives hint and key id of a public key in PEM."""
     _check_payload(signed, payload)
     if isinstance(signed, DocumentSigned):
         raise ProjectionError("the ledger holds no public key beside this signature, which a bundle needs; sign again")
@@ -64,7 +71,7 @@ def bundle(signed: Signed, payload: bytes) -> bytes:
         return signed.bundle.encode()
     if signed.signature is None or signed.public is None:
         raise ProjectionError("a bundle holds a signature, and this document is unsigned")
-    hint = _base64(sha256(_spki(signed.public)).digest())
+    hint, keyid = name(signed.public)
     return _json(
         {
             "mediaType": BUNDLE_TYPE,
@@ -72,7 +79,7 @@ def bundle(signed: Signed, payload: bytes) -> bytes:
             "dsseEnvelope": {
                 "payload": _base64(payload),
                 "payloadType": signed.payload_type,
-                "signatures": [{"keyid": hint, "sig": _base64(bytes.fromhex(signed.signature))}],
+                "signatures": [{"keyid": keyid, "sig": _base64(bytes.fromhex(signed.signature))}],
             },
         }
     )

@@ -13,19 +13,17 @@ Not known here: keys, and whether a signature holds. OMS knows EC keys and certi
 
 from __future__ import annotations
 
-import base64
 import json
 from hashlib import sha256
-from typing import Any, cast
+from typing import Any
 
 from ledger.events.artifact import ArtifactObserved
 from ledger.events.document import ModelSignatureDeclared
-from projections.attestation.envelope import BUNDLE_TYPE, signature_for
+from projections.attestation.envelope import STATEMENT_TYPE, bundle_under, signature_for
 from projections.documents import Sources
 from projections.errors import ProjectionError
 
 PREDICATE_TYPE = "https://model_signing/signature/v1.0"
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 IGNORED = (".git", ".gitattributes", ".github", ".gitignore")
 """Top-level names that are no part of a model."""
 
@@ -61,30 +59,11 @@ def statement(sources: Sources) -> bytes:
 def bundle(sources: Sources) -> bytes:
     """Render the signature file: a Sigstore bundle. Raises ProjectionError where nothing has signed the statement."""
     payload = statement(sources)
-    signed = signature_for(sources.records, payload)
-    recorded = getattr(signed, "bundle", None)
-    if recorded is not None:
-        return cast("str", recorded).encode()
-    public = getattr(signed, "public", None)
-    if signed.signature is None or public is None:
-        raise ProjectionError("a model signature needs a signature, and nobody has signed")
-    return (
-        _json(
-            {
-                "mediaType": BUNDLE_TYPE,
-                "verificationMaterial": {
-                    "publicKey": {"hint": sha256(public.encode()).hexdigest()},
-                    "tlogEntries": [],
-                },
-                "dsseEnvelope": {
-                    "payload": base64.b64encode(payload).decode(),
-                    "payloadType": signed.payload_type,
-                    "signatures": [{"sig": base64.b64encode(bytes.fromhex(signed.signature)).decode(), "keyid": ""}],
-                },
-            }
-        )
-        + b"\n"
-    )
+    return bundle_under(_key_name, signature_for(sources.records, payload), payload)
+
+
+def _key_name(public: str) -> tuple[str, str]:
+    return sha256(public.encode()).hexdigest(), ""
 
 
 def _declaration(sources: Sources) -> tuple[ModelSignatureDeclared, ArtifactObserved]:

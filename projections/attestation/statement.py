@@ -26,11 +26,10 @@ from ledger.events.document import AttestationDeclared
 from ledger.events.run import RunCompleted
 from ledger.reader import Record
 from projections.attestation import envelope as wrapping
+from projections.attestation.envelope import STATEMENT_TYPE
 from projections.documents import Sources
 from projections.errors import ProjectionError
 
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 MAX_FILES = 10_000
 """Files of a directory that become subjects; a larger one is its dirhash only, which covers every file as well."""
 MEASURED = ("train", "eval")

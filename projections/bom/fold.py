@@ -18,7 +18,7 @@ from ledger.events.artifact import ArtifactDescribed, ArtifactObserved
 from ledger.events.base import Digest as RecordedDigest
 from ledger.events.command import CommandStarted
 from ledger.events.document import BomDeclared, BomDeclared2, DocumentRendered
-from ledger.events.energy import EnergyDeclared, EnergyMeasured
+from ledger.events.energy import Energy, EnergyDeclared, EnergyMeasured
 from ledger.events.environment import EnvironmentObserved
 from ledger.events.facts import DatasetStated, Facts, FactsDeclared, Metric
 from ledger.events.run import RunCompleted, RunEvaluated, RunFailed, RunStarted
@@ -75,7 +75,7 @@ def bom_facts(sources: Sources) -> BomFacts:
             "parent": Known(declared.parent, "observed", record.position) if declared.parent else None,
             "run": run,
             "metrics": (*_measured(everything, declared.run), *_stated_metrics(facts)),
-            "energy": (*_energy(everything, declared.run),),
+            "energy": (*_measured_energy(everything, declared.run), *_declared_energy(events)),
             "environment": next(_of(EnvironmentObserved, events), None)
             or next(
                 _of(EnvironmentObserved, [pair for pair in everything if pair[0].stream == f"run/{declared.run}"]), None
@@ -229,11 +229,14 @@ def _stated_metrics(facts: Known[Facts] | None) -> Iterator[Known[Metric]]:
         yield Known(metric, "declared", facts.position if facts else 0)
 
 
-def _energy(everything: Seen, run: str | None) -> Iterator[Known[Any]]:
+def _measured_energy(everything: Seen, run: str | None) -> Iterator[Known[Energy]]:
     for measured in _of(EnergyMeasured, everything):
         if measured.value.run == run:
             yield Known(measured.value.energy, "observed", measured.position)
-    for declared in _of(EnergyDeclared, everything):
+
+
+def _declared_energy(events: Seen) -> Iterator[Known[Energy]]:
+    for declared in _of(EnergyDeclared, events):
         for energy in declared.value.energy:
             yield Known(energy, "declared", declared.position)
 

@@ -40,6 +40,7 @@ from ledger.events.facts import Organization
 from projections.bom import spdx_remarks
 from projections.bom.licence import known_to_spdx_tools, parse_expression, recognise
 from projections.bom.spdx_profiles import (
+    PURPOSES,
     About,
     Entry,
     Fields,
@@ -50,18 +51,10 @@ from projections.bom.spdx_profiles import (
     model_fields,
 )
 from projections.bom.spdx_software import Installed, purl
-from projections.facts import BomFacts, FileFact, Part, Role
+from projections.facts import BomFacts, FileFact, Part
 
 Json = dict[str, Any]
 
-# SPDX 3.0's words for what 2.3's primaryPackagePurpose cannot say.
-_PURPOSES: dict[Role, str] = {
-    "model": "model",
-    "base": "model",
-    "config": "configuration",
-    "data": "data",
-    "artifact": "other",
-}
 _LICENCE_REF = "LicenseRef-soup-declared"
 _LONGEST_NAME = 200  # characters of a licence's name; some metadata carry the whole text there
 _NOT_ONE_LINE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
@@ -224,7 +217,7 @@ def prose(text: str) -> str:
 
 
 def _fields(facts: BomFacts, part: Part) -> Fields:
-    purpose: Fields = {"primaryPurpose": (_PURPOSES[part.artifact.role],)}
+    purpose: Fields = {"primaryPurpose": (PURPOSES[part.artifact.role],)}
     if part.artifact.role == "model":
         energy: Fields = {
             field: tuple(f"{quantity} kilowattHour" for quantity in quantities)

@@ -25,6 +25,7 @@ from ledger.events.facts import Link
 from projections.bom import spdx_remarks
 from projections.bom.spdx3_graph import Graph, Relation, dictionary, external_ref, sha256, uri
 from projections.bom.spdx_profiles import (
+    PURPOSES,
     SINGLE,
     About,
     Entry,
@@ -46,13 +47,6 @@ _KINDS: dict[Role, type[spdx.software_Package]] = {
     "data": spdx.dataset_DatasetPackage,
     "config": spdx.software_Package,
     "artifact": spdx.software_Package,
-}
-_PURPOSES: dict[Role, str] = {
-    "model": "model",
-    "base": "model",
-    "data": "data",
-    "config": "configuration",
-    "artifact": "other",
 }
 _ENUMERATIONS: dict[str, type[spdx.SHACLObject]] = {
     "autonomyType": spdx.PresenceType,
@@ -96,7 +90,7 @@ def add_part(graph: Graph, facts: BomFacts, part: Part) -> str:
         suppliedBy=graph.organization(known.supplier) if known.supplier else None,
         releaseTime=known.released,
         builtTime=known.built,
-        software_primaryPurpose=spdx.software_SoftwarePurpose.NAMED_INDIVIDUALS[_PURPOSES[artifact.role]],
+        software_primaryPurpose=spdx.software_SoftwarePurpose.NAMED_INDIVIDUALS[PURPOSES[artifact.role]],
         software_packageVersion=known.version,
         software_packageUrl=uri(known.purl),
         software_homePage=uri(known.homepage),
@@ -118,7 +112,7 @@ def add_installed(graph: Graph, each: Installed) -> str:
         each.ref,
         name=found.name,
         suppliedBy=graph.agent(found.supplier) if found.supplier else None,
-        software_primaryPurpose=spdx.software_SoftwarePurpose.library,
+        software_primaryPurpose=spdx.software_SoftwarePurpose.NAMED_INDIVIDUALS["library"],
         software_packageVersion=found.version,
         software_packageUrl=purl(found),
         comment=f"SHA-256 of its RECORD file: {found.record_sha256}" if found.record_sha256 else None,

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from ledger.events.artifact import ArtifactDescribed
 from ledger.events.facts import Fairness, Link, Metric, Organization
-from projections.facts import Artifact, BomFacts, Part
+from projections.facts import Artifact, BomFacts, Part, Role
 
 
 class Entry(NamedTuple):
@@ -32,6 +32,14 @@ class Entry(NamedTuple):
 
 Fields = dict[str, tuple[str | Entry, ...]]
 
+PURPOSES: dict[Role, str] = {
+    "model": "model",
+    "base": "model",
+    "config": "configuration",
+    "data": "data",
+    "artifact": "other",
+}
+"""SPDX 3.0's words for what a part is for, which 2.3's primaryPackagePurpose cannot say."""
 SINGLE = frozenset(
     {
         "autonomyType",

@@ -20,12 +20,9 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from projections.attestation.envelope import envelope, signature_for
+from projections.attestation.envelope import STATEMENT_TYPE, envelope, signature_for
 from projections.bom import fold
 from projections.documents import Sources
-
-PAYLOAD_TYPE = "application/vnd.in-toto+json"
-STATEMENT_TYPE = "https://in-toto.io/Statement/v1"
 
 
 class Form(NamedTuple):
@@ -37,15 +34,15 @@ class Form(NamedTuple):
 
 
 FORMS: dict[str, Form] = {
-    "cyclonedx": Form(fold.cyclonedx, "https://cyclonedx.org/bom", "bom.cdx.json"),
-    "cyclonedx17": Form(fold.cyclonedx17, "https://cyclonedx.org/bom", "bom.cdx.json"),
-    "spdx2": Form(fold.spdx2, "https://spdx.dev/Document/v2.3", "bom.spdx.json"),
-    "spdx3": Form(fold.spdx3, "https://spdx.dev/Document/v3", "bom.spdx3.json"),
+    "bom.cyclonedx": Form(fold.cyclonedx, "https://cyclonedx.org/bom", "bom.cdx.json"),
+    "bom.cyclonedx17": Form(fold.cyclonedx17, "https://cyclonedx.org/bom", "bom.cdx.json"),
+    "bom.spdx": Form(fold.spdx2, "https://spdx.dev/Document/v2.3", "bom.spdx.json"),
+    "bom.spdx3": Form(fold.spdx3, "https://spdx.dev/Document/v3", "bom.spdx3.json"),
 }
 
 
 def payload(kind: str, sources: Sources) -> bytes:
-    """Render the statement of a row of `FORMS`: the bytes to be signed. Raises ProjectionError."""
+    """Render the statement about the document `kind`, a row of `FORMS`: the bytes to be signed. Raises ProjectionError."""
     form = FORMS[kind]
     document = form.render(sources)
     statement: dict[str, Any] = {
@@ -59,22 +56,22 @@ def payload(kind: str, sources: Sources) -> bytes:
 
 def cyclonedx(sources: Sources) -> bytes:
     """Render the envelope around CycloneDX 1.6."""
-    return _envelope("cyclonedx", sources)
+    return _envelope("bom.cyclonedx", sources)
 
 
 def cyclonedx17(sources: Sources) -> bytes:
     """Render the envelope around CycloneDX 1.7."""
-    return _envelope("cyclonedx17", sources)
+    return _envelope("bom.cyclonedx17", sources)
 
 
 def spdx2(sources: Sources) -> bytes:
     """Render the envelope around SPDX 2.3."""
-    return _envelope("spdx2", sources)
+    return _envelope("bom.spdx", sources)
 
 
 def spdx3(sources: Sources) -> bytes:
     """Render the envelope around SPDX 3.0.1."""
-    return _envelope("spdx3", sources)
+    return _envelope("bom.spdx3", sources)
 
 
 def _envelope(kind: str, sources: Sources) -> bytes:

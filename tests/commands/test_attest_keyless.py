@@ -15,8 +15,6 @@ from tests.sigstore_standin import IDENTITY, ISSUER, Standin
 
 LOCAL = "urn:soup-ledger:builder:local@v1"
 
-pytest.importorskip("sigstore")
-
 
 @pytest.fixture
 def keyless(soup: Soup, tmp_path: Path) -> Soup:

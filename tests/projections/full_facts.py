@@ -89,7 +89,7 @@ def full() -> BomFacts:
     )
     completed = RunCompleted(
         run=RUN,
-        output="~/work/out",
+        output="~/models/out",
         digest=RecordedDigest(sha256=adapter, origin="observed"),
         files=[FileDigest(path=file.path, sha256=file.sha256, size=file.size) for file in weights],
         steps=8,

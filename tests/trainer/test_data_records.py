@@ -49,7 +49,7 @@ def as_csv(path: Path) -> None:
 
 
 def as_parquet(path: Path) -> None:
-    pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'soup-ledger[parquet]'")
+    pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'soup-ledger[train]'")
     import duckdb
 
     # Written by another library than the one that reads.
@@ -213,7 +213,7 @@ def test_a_file_that_changes_while_it_is_read_is_refused(tmp_path: Path) -> None
 
 @pytest.fixture
 def pa() -> Any:
-    return pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'soup-ledger[parquet]'")
+    return pytest.importorskip("pyarrow", reason="pyarrow is not installed: pip install 'soup-ledger[train]'")
 
 
 def parquet(path: Path, table: Any, **options: Any) -> Path:
@@ -225,7 +225,7 @@ def parquet(path: Path, table: Any, **options: Any) -> Path:
 
 def test_without_pyarrow_parquet_is_refused_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "pyarrow", None)
-    with pytest.raises(DataError, match=r"needs pyarrow: pip install 'soup-ledger\[parquet\]'"):
+    with pytest.raises(DataError, match=r"needs pyarrow: pip install 'soup-ledger\[train\]'"):
         read(written(tmp_path / "a.parquet", b"PAR1"))
 
 

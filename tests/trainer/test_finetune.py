@@ -15,7 +15,7 @@ import pytest
 
 from trainer import config, observations
 from trainer.config import Config, keys
-from trainer.errors import NonFiniteError
+from trainer.errors import ConfigError, NonFiniteError
 
 pytestmark = pytest.mark.slow
 
@@ -244,27 +244,86 @@ class Reads:
         return Reads(value, self._read, f"{self._prefix}{name}.") if hasattr(value, "model_fields_set") else value
 
 
-# Keys that no run reads as yet.
+# Keys that only an observer reads, or that have one value; and two that a run refuses wherever they would matter.
 PLANNED = {
     key for key, reader in config.READERS.items() if reader.module == "the observer" or key.startswith("co2.")
-} | {
-    "training.optimizer",
-    "training.save_steps",
-    "training.eval_steps",
-    "training.gradient_checkpointing",
-    "training.precision",
-    "training.quantization",
-    "training.dpo_beta",
-    "training.lora.use_dora",
-    "training.lora.use_rslora",
-}
+} | {"training.optimizer", "training.quantization", "training.save_steps", "training.dpo_beta"}
 
 
-def test_every_key_of_soup_yaml_is_used(one_thread, base, soup_yaml) -> None:
+@pytest.mark.parametrize(
+    ("key", "training", "root"),
+    [
+        ("task", {}, {"task": "dpo"}),
+        ("training.lora.r", {"lora": {"r": 0}}, {}),
+        ("training.precision", {"precision": "bf16"}, {}),
+        ("training.gradient_checkpointing", {"gradient_checkpointing": True}, {}),
+        ("training.save_steps", {"save_steps": 100}, {}),
+        ("co2", {}, {"co2": {"pue": 1.2}}),
+    ],
+)
+def test_what_the_loop_does_not_do_is_refused_and_not_ignored(
+    one_thread, base, soup_yaml, tmp_path: Path, key: str, training: dict[str, Any], root: dict[str, Any]
+) -> None:
+    from trainer.finetune import finetune
+
+    told: list[observations.Observation] = []
+    with pytest.raises(ConfigError, match=f"^{key}: this value is not supported yet$"):
+        finetune(config.parse(soup_yaml(base, training, **root)), told.append)
+    assert told == []
+    assert not (tmp_path / "adapter").exists()
+
+
+def held_out(rows: Path, **training: Any) -> dict[str, Any]:
+    return {"data": {"train": str(rows), "max_length": 256, "val_split": 0.4}, **training}
+
+
+def test_what_is_held_out_is_measured_after_each_epoch(finetune, base, soup_yaml, rows) -> None:
+    told = finetune(soup_yaml(base, {"epochs": 2}, **held_out(rows)))
+    steps = [each for each in told if isinstance(each, observations.Step)]
+    measured = [each for each in told if isinstance(each, observations.Evaluated)]
+    ends = [max(step.step for step in steps if step.epoch == epoch) for epoch in (1, 2)]
+    assert [each.step for each in measured] == ends
+    assert {each.supervised for each in measured} == {started(told).data.evaluation.supervised}
+    assert all(float.fromhex(each.loss_hex) == each.loss for each in measured)
+    assert measured[0].loss != measured[1].loss
+
+
+def test_what_is_held_out_is_measured_as_often_as_asked_for_and_at_the_end(finetune, base, soup_yaml, rows) -> None:
+    told = finetune(soup_yaml(base, {"max_steps": 3, "epochs": 9, "eval_steps": 2}, **held_out(rows)))
+    assert [each.step for each in told if isinstance(each, observations.Evaluated)] == [2, 3]
+
+
+def test_measuring_does_not_change_what_is_learnt(finetune, base, soup_yaml, rows, tmp_path: Path) -> None:
+    often, once = (
+        finetune(
+            soup_yaml(
+                base,
+                {"max_steps": 4, "epochs": 9, "eval_steps": every},
+                output=str(tmp_path / f"every-{every}"),
+                **held_out(rows),
+            )
+        )[-1]
+        for every in (1, 9)
+    )
+    assert often.tensors_sha256 == once.tensors_sha256
+
+
+@pytest.mark.parametrize("variant", ["use_dora", "use_rslora"])
+def test_a_variant_of_lora_is_what_the_adapter_is(finetune, base, soup_yaml, tmp_path: Path, variant: str) -> None:
+    plain = finetune(soup_yaml(base, {"max_steps": 1}, output=str(tmp_path / "plain")))[-1]
+    other = finetune(
+        soup_yaml(base, {"max_steps": 1, "lora": {"r": 4, "alpha": 8, variant: True}}, output=str(tmp_path / variant))
+    )[-1]
+    assert other.tensors_sha256 != plain.tensors_sha256
+    assert json.loads((tmp_path / variant / "adapter_config.json").read_text())[variant] is True
+
+
+def test_every_key_of_soup_yaml_is_used(one_thread, base, soup_yaml, rows) -> None:
     from trainer.finetune import finetune
 
     read: set[str] = set()
-    finetune(Reads(config.parse(soup_yaml(base)), read), lambda _: None)  # type: ignore[arg-type]  # stands in for Config
+    told = config.parse(soup_yaml(base, {"eval_steps": 2}, **held_out(rows)))
+    finetune(Reads(told, read), lambda _: None)  # type: ignore[arg-type]  # stands in for Config
     sections = {key.rpartition(".")[0] for key in keys()}
     assert set(keys()) - sections - read == PLANNED
 

@@ -222,7 +222,7 @@ def _table_of_columns(source: Source, file: BinaryIO) -> Iterator[Record]:
         import pyarrow as pa  # type: ignore[import-not-found,unused-ignore]  # an extra, without types
         from pyarrow.parquet import ParquetFile  # type: ignore[import-not-found,unused-ignore]
     except ImportError as error:
-        raise DataError(source.path, "reading parquet needs pyarrow: pip install 'soup-ledger[parquet]'") from error
+        raise DataError(source.path, "reading parquet needs pyarrow: pip install 'soup-ledger[train]'") from error
     while piece := file.read(1 << 20):
         source.observe(piece)
     file.seek(0)
