@@ -95,11 +95,13 @@ def emit(session: Session, **options: Any) -> None:
     )
     with session.reader() as reader:
         run = find_run(reader, options["run"]) if options["run"] else None
-        options |= _of_run(run, options) if run else {}
-        _demand_named(options)
-        seen = [look(session, wish) for wish in inputs(options)]
-        demand_different(seen)
-        events = decide(session.stream, options, seen, run, _redact(session), _others(options))
+    options |= _of_run(run, options) if run else {}
+    _demand_named(options)
+    seen = [look(session, wish) for wish in inputs(options)]
+    demand_different(seen)
+    events = decide(session.stream, options, seen, run, _redact(session), _others(options))
+    # A second snapshot: hashing took long, and an open one keeps the WAL from shrinking.
+    with session.reader() as reader:
         streams = list(dict.fromkeys([session.stream, *(stream for stream, _ in events), *_context(reader, run, seen)]))
     for name in unmatched(events, run):
         click.echo(
